@@ -1,0 +1,73 @@
+# Two commands need nothing but Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+CHROMIUM ?= chromium
+VENV := .venv
+INSTALL := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
+PYTEST := $(VENV)/bin/python -m pytest
+
+# One thread a process: the work is spread over processes, each of which would otherwise start as
+# many threads as there are cores; threads that spin while they wait would slow the others down.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+export HF_HUB_DISABLE_TELEMETRY := 1
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-real test-browser check bench format clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed ## install what is missing and run the demo study: minutes on two cores
+	$(VENV)/bin/rankshift demo
+
+test: $(VENV)/.installed-dev ## install what is missing and run every test (real data: where RANKSHIFT_DATA is set)
+	$(PYTEST)
+
+test-real: $(VENV)/.installed-dev ## run the tests on real data; fails where RANKSHIFT_DATA is not a folder
+	@test -d "$(RANKSHIFT_DATA)" || { echo \
+	  "RANKSHIFT_DATA is '$(RANKSHIFT_DATA)', not a folder: set it to the folder of real data"; exit 1; }
+	$(PYTEST) -m real
+
+test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fails where there is none
+	@command -v "$(CHROMIUM)" >/dev/null || { echo \
+	  "no $(CHROMIUM) found: apt-get install chromium, or make test-browser CHROMIUM=/path/to/it"; exit 1; }
+	CHROMIUM="$$(command -v "$(CHROMIUM)")" $(PYTEST) -m browser
+
+check: $(VENV)/.installed-dev ## lint, format, types and import contracts
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: ## say what there is to measure
+	@echo "There are no benchmarks yet."
+
+format: $(VENV)/.installed-dev ## rewrite the code in the one format
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
+
+clean: ## remove caches and builds; runs/ and .venv stay
+	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an installation is made once, and again when what it was made from changes.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "rankshift needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev]'
+	touch $(VENV)/.installed $@
+
+$(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev,browser]'
+	touch $(VENV)/.installed $(VENV)/.installed-dev $@

@@ -1,0 +1,1 @@
+"""Sweep the rank of a finetune; measure what it learned, and whom it became."""
