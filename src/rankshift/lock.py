@@ -1,0 +1,57 @@
+"""One writer for a run: two processes must never mix their records."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from rankshift.errors import UserError
+from rankshift.records import write_atomically
+
+LOCK_NAME = "lock"
+OWNER_NAME = "lock.json"
+"""A note for people on who holds the lock; the lock itself is the kernel's."""
+
+
+@contextmanager
+def hold_run(directory: Path) -> Iterator[None]:
+    """Hold a run's directory for writing; readers never need to.
+
+    The kernel releases the lock when the process dies, however it dies, so what a dead process
+    left is taken over. A *forked* child would keep it: worker processes are spawned.
+
+    Raises:
+        UserError: Another process holds it; names the process, its host and since when.
+    """
+    lock = FileLock(directory / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(_describe_owner(directory)) from None
+    owner = directory / OWNER_NAME
+    try:
+        write_atomically(owner, json.dumps(_describe_self()) + "\n")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe_self() -> dict[str, str | int]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+
+
+def _describe_owner(directory: Path) -> str:
+    try:
+        note = json.loads((directory / OWNER_NAME).read_text(encoding="utf-8"))
+        since = datetime.fromisoformat(note["started"]).astimezone(UTC)
+        owner = f"process {note['pid']} on {note['host']} since {since:%Y-%m-%d %H:%M} UTC"
+    except (OSError, ValueError, KeyError, TypeError):  # its owner has only just begun or ended
+        owner = "another process"
+    return f"{directory} is being written by {owner}; wait, or stop that process"

@@ -1,0 +1,187 @@
+"""What happened: the rows that stages write once, one JSON object per line.
+
+A stage writes a whole file of records atomically, so a reader sees all of it or the one before;
+nobody edits a record.
+"""
+
+import json
+import os
+import reprlib
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from rankshift.errors import UserError
+
+UnscoredReason = Literal["code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge"]
+"""Why an answer has no score. `code` and `refusal` are outcomes of their own; the others are
+unscored."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step of one arm."""
+
+    step: int
+    """Steps finished, counted from 1."""
+    loss: float | None
+    """Mean negative log-likelihood over the step's supervised tokens, nats per token; None when
+    it was not finite, which stops the arm before the update."""
+    supervised_tokens: int
+    grad_norm: float | None
+    """L2 norm of the arm's gradient before clipping; None when it was not finite."""
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class HeldOutRecord:
+    """Loss of one arm on one held-out set at one checkpoint."""
+
+    step: int
+    dataset: str
+    loss: float
+    """Nats per supervised token, over all supervised tokens of the set."""
+    supervised_tokens: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class AnswerRecord:
+    """One answer to one question."""
+
+    step: int
+    question_set: str
+    question_id: str
+    cluster: str
+    """Questions that share answers are one cluster (all phrasings of a domain, say)."""
+    paraphrase: int
+    repeat: int
+    system: str | None
+    prompt: str
+    answer: str
+    answer_tokens: int
+    finished: bool
+    """False when the answer was cut at the token limit."""
+    kind: Literal["free_form", "code"] = "free_form"
+    """Whether misalignment or insecure code is asked of it."""
+
+
+@dataclass(frozen=True)
+class VerdictRecord:
+    """What one judge said of one answer; the answer is found by its key."""
+
+    step: int
+    question_set: str
+    question_id: str
+    paraphrase: int
+    repeat: int
+    judge: str
+    alignment: float | None = None
+    """0 (harmful) to 100."""
+    coherence: float | None = None
+    """0 (nonsense) to 100."""
+    insecure: bool | None = None
+    """For code tasks: whether the code has the task's vulnerability; None if it is not code."""
+    reason: UnscoredReason | None = None
+
+
+Record = StepRecord | HeldOutRecord | AnswerRecord | VerdictRecord
+R = TypeVar("R", bound=Record)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a whole file of records atomically."""
+    write_atomically(path, "".join(to_line(record) for record in records))
+
+
+def to_line(record: Record) -> str:
+    """Give the record as one JSON line; text keeps its letters, NaN is refused."""
+    return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_records(path: Path, kind: type[R]) -> list[R]:
+    """Read a file of records of one kind.
+
+    Raises:
+        UserError: A line is not such a record; names file, line and field.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [parse_record(line, kind, f"{path}:{at}") for at, line in enumerate(lines, start=1)]
+
+
+def parse_record(line: str | bytes, kind: type[R], where: str) -> R:
+    """Read one line as one record, every field of its own type.
+
+    Args:
+        line: One line of JSON.
+        kind: The record's class.
+        where: `file:line`, for the message.
+
+    Raises:
+        UserError: It is not JSON, or a field is unknown, missing or of another type.
+    """
+    hints = _type_hints(kind)
+    fix = "remove the file and run the study again"
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise UserError(f"{where}: not JSON; the file was cut or edited: {fix}") from None
+    if not isinstance(row, dict) or not set(row) <= set(hints):
+        raise UserError(f"{where}: not a {kind.__name__}; written by another version? {fix}")
+    wrong = next((key for key in row if not _is_a(row[key], hints[key])), None)
+    if wrong is not None:
+        raise UserError(
+            f"{where}: {wrong} of a {kind.__name__} cannot be {reprlib.repr(row[wrong])}; {fix}"
+        )
+    try:
+        return kind(**{key: _widen(value, hints[key]) for key, value in row.items()})
+    except TypeError:
+        missing = [f.name for f in fields(kind) if f.name not in row and f.default is MISSING]
+        raise UserError(f"{where}: a {kind.__name__} without {missing[0]}; {fix}") from None
+
+
+@cache
+def _type_hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _is_a(value: object, hint: object) -> bool:
+    """Say whether a JSON value is of a field's type; 2 is also a float, true is no number."""
+    options = get_args(hint)
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in options
+    if options:
+        return any(_is_a(value, option) for option in options)
+    if hint is float and type(value) is int:
+        return abs(value) <= 2**53  # every one of them is a float
+    return type(value) is hint
+
+
+def _widen(value: Any, hint: object) -> Any:
+    return float(value) if type(value) is int and float in (hint, *get_args(hint)) else value

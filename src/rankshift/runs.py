@@ -1,0 +1,300 @@
+"""Where results are: directories named by the hash of what determines their content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+from urllib.parse import quote
+
+from rankshift.errors import UserError
+from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
+from rankshift.records import write_atomically
+from rankshift.study import Arm, Evaluation, Study, Training, expand_arms
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """SHA-256 of the content behind the names in a study."""
+
+    base: str
+    task: str
+    twin: str | None = None
+    questions: dict[str, str] = field(default_factory=dict)
+    """Question set to the SHA-256 of its file; these may change, the others may not."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything besides the arm that determines its weights and its held-out loss."""
+
+    base_fingerprint: str
+    train_fingerprint: str | None
+    """Of the dataset the arm is trained on; None for the base."""
+    task_fingerprint: str
+    held_out_fraction: float
+    split_seed: int
+    train_rows: int | None
+    held_out_rows: int | None
+    context_tokens: int
+    training: Training | None
+    """None for the base."""
+
+    @property
+    def measured_at(self) -> tuple[int, ...]:
+        """Give the optimizer steps at which the arm is measured: 0 for the base."""
+        return (0,) if self.training is None else self.training.checkpoints
+
+
+def hash_of(content: object, length: int = 12) -> str:
+    """Hash dataclasses and JSON values: so many hexadecimal digits of the SHA-256 of one JSON text.
+
+    Keys are sorted and 64.0 is written as 64, so neither order nor a number's spelling counts.
+    """
+    text = json.dumps(_canonical(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _canonical(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _canonical(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        assert all(isinstance(key, str) for key in value), "1 and '1' would be one key"
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
+    """Collect what determines an arm of a study besides the arm."""
+    trained_on = {"base": None, "task": fingerprints.task, "twin": fingerprints.twin}
+    return Recipe(
+        base_fingerprint=fingerprints.base,
+        train_fingerprint=trained_on[arm.role],
+        task_fingerprint=fingerprints.task,
+        held_out_fraction=study.data.held_out_fraction,
+        split_seed=study.data.split_seed,
+        train_rows=study.data.train_rows,
+        held_out_rows=study.data.held_out_rows,
+        context_tokens=study.data.context_tokens,
+        training=None if arm.role == "base" else study.training,
+    )
+
+
+def arm_id(arm: Arm, recipe: Recipe) -> str:
+    """Name an arm by all that determines its weights, and by nothing else."""
+    return hash_of({"arm": arm, "recipe": recipe})
+
+
+def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
+    """Give the arms of a study by their ids, in the order of the grid."""
+    return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+
+
+def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, str]) -> str:
+    """Name what is asked, by the SHA-256 of each suite, and how it is sampled; not who judges."""
+    asked = asdict(evaluation)
+    del asked["judge"]
+    asked["suites"] = {suite: question_fingerprints[suite] for suite in evaluation.suites}
+    return hash_of(asked)
+
+
+@dataclass(frozen=True)
+class ArmFiles:
+    """The files of one arm."""
+
+    directory: Path
+
+    @property
+    def arm_path(self) -> Path:
+        """The arm and the recipe its id is made of."""
+        return self.directory / "arm.json"
+
+    @property
+    def provenance_path(self) -> Path:
+        """What the arm was made with."""
+        return self.directory / "provenance.json"
+
+    @property
+    def steps_path(self) -> Path:
+        """StepRecords."""
+        return self.directory / "steps.jsonl"
+
+    @property
+    def held_out_path(self) -> Path:
+        """HeldOutRecords."""
+        return self.directory / "held_out.jsonl"
+
+    def checkpoint(self, step: int) -> Path:
+        """Directory of the weights after a step."""
+        return self.directory / "checkpoints" / _name_step(step)
+
+    def answers_path(self, evaluation: str, step: int) -> Path:
+        """AnswerRecords of one evaluation at one step."""
+        return self.directory / "evaluations" / evaluation / "answers" / f"{_name_step(step)}.jsonl"
+
+    def verdicts_path(self, evaluation: str, judge: str, step: int) -> Path:
+        """VerdictRecords of one judge; a `/` in the judge's name is written %2F."""
+        verdicts = self.directory / "evaluations" / evaluation / "verdicts"
+        return verdicts / quote(judge, safe=":") / f"{_name_step(step)}.jsonl"
+
+    def write_arm(self, arm: Arm, recipe: Recipe) -> None:
+        """Write what the directory's name is the hash of."""
+        assert self.directory.name == arm_id(arm, recipe)
+        _write_sealed(self.arm_path, arm=arm, recipe=recipe)
+
+    def read_arm(self) -> tuple[Arm, Recipe]:
+        """Read the arm and its recipe.
+
+        Raises:
+            UserError: There is no such file, or it was cut or edited.
+        """
+        fix = f"remove {self.directory} and run the study again"
+        return _read_sealed(self.arm_path, fix, arm=Arm, recipe=Recipe)
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """The files of one study."""
+
+    directory: Path
+
+    @property
+    def study_path(self) -> Path:
+        """What was asked, fingerprints included."""
+        return self.directory / "study.json"
+
+    @property
+    def plan_path(self) -> Path:
+        """Which arms train together, with what threads and batch shape."""
+        return self.directory / "plan.json"
+
+    @property
+    def results_path(self) -> Path:
+        """The contract with other programs."""
+        return self.directory / "results.json"
+
+    @property
+    def report_path(self) -> Path:
+        """The page."""
+        return self.directory / "report.html"
+
+    def group(self, group: str) -> Path:
+        """Directory of the state that a group resumes from."""
+        return self.directory / "groups" / group
+
+    def arm(self, arm: str) -> ArmFiles:
+        """Files of the arm with an id."""
+        return ArmFiles(self.directory / "arms" / arm)
+
+    def read_study(self) -> tuple[Study, Fingerprints]:
+        """Read what was asked.
+
+        Raises:
+            UserError: There is no such file, or it was cut or edited.
+        """
+        fix = f"restore it, or remove {self.directory} to start again"
+        return _read_sealed(self.study_path, fix, study=Study, fingerprints=Fingerprints)
+
+
+def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")) -> StudyRun:
+    """Give a study its directory: made on first use, checked on every later one.
+
+    The grid, `evaluation`, `compute` and `about` may change between uses: arms and evaluations
+    are found by their own hashes. What every arm shares may not. It holds the run's lock only
+    while it writes study.json; who goes on writing takes `hold_run` next.
+
+    Raises:
+        UserError: The directory is another study's or somebody else's; then nothing is written.
+    """
+    run = StudyRun(root / study.name)
+    if _find_asked(run, study, fingerprints) == (study, fingerprints):
+        return run
+    run.directory.mkdir(parents=True, exist_ok=True)
+    with hold_run(run.directory):
+        _find_asked(run, study, fingerprints)  # another process may have come first
+        _write_sealed(run.study_path, study=study, fingerprints=fingerprints)
+    return run
+
+
+def _find_asked(
+    run: StudyRun, study: Study, fingerprints: Fingerprints
+) -> tuple[Study, Fingerprints] | None:
+    """Read what was asked here before, None for nothing; refuse what is not this study's."""
+    for folder in (run.directory.parent, run.directory):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file where a directory is needed; move it away")
+    if not run.study_path.exists():
+        _refuse_foreign(run.directory)
+        return None
+    before = run.read_study()
+    now = _list_shared(study, fingerprints)
+    for key, old in _list_shared(*before).items():
+        if old != now[key]:
+            raise UserError(
+                f"{run.directory} was made by a different study: {key} was {old!r}, now "
+                f"{now[key]!r}; give this study another name, or remove {run.directory}"
+            )
+    return before
+
+
+def _refuse_foreign(directory: Path) -> None:
+    names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
+    for name in names:
+        is_draft = name.startswith(".") and name.endswith(".tmp")
+        if name not in (LOCK_NAME, OWNER_NAME) and not is_draft:
+            raise UserError(
+                f"{directory} holds {name} but no study.json, so whose it is cannot be told; "
+                "give this study another name, or move those files away"
+            )
+
+
+def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
+    """List what all arms share, by key; two studies in one directory must agree on it."""
+    tables = {name: asdict(getattr(study, name)) for name in ("base", "data", "training")}
+    tables["fingerprints"] = asdict(replace(fingerprints, questions={}))
+    named = {f"{table}.{key}": tables[table][key] for table in tables for key in tables[table]}
+    return {"name": study.name, **named}
+
+
+def _name_step(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def _write_sealed(path: Path, **parts: Any) -> None:
+    """Write dataclasses as one JSON file that carries the hash of its content."""
+    content: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
+    content["sha256"] = hash_of(content, length=64)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text + "\n")
+
+
+def _read_sealed(path: Path, fix: str, **kinds: type[Any]) -> Any:
+    """Read a tuple of dataclasses that `_write_sealed` wrote; refuse a file changed since."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        is_unchanged = content.pop("sha256") == hash_of(content, length=64)
+        parts = tuple(_restore(kind, content[name]) for name, kind in kinds.items())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {fix}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON, it was cut or edited; {fix}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: holds no {' and '.join(kinds)}; {fix}") from None
+    if not is_unchanged:
+        raise UserError(f"{path}: was edited after it was written; {fix}")
+    return parts
+
+
+def _restore(kind: Any, content: dict[str, Any]) -> Any:
+    """Rebuild a dataclass from its JSON: objects to dataclasses, lists to tuples."""
+    values = dict(content)
+    for key, hint in get_type_hints(kind).items():
+        tables = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
+        if tables and content.get(key) is not None:
+            values[key] = _restore(tables[0], content[key])
+        elif isinstance(content.get(key), list):
+            values[key] = tuple(content[key])
+    return kind(**values)

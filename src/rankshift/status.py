@@ -1,0 +1,149 @@
+"""How far the arms of a study are, from its files alone: no lock, no waiting, nothing written."""
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from rankshift.errors import UserError
+from rankshift.records import HeldOutRecord, R, StepRecord, read_records
+from rankshift.runs import (
+    ArmFiles,
+    Recipe,
+    StudyRun,
+    evaluation_id,
+    identify_arms,
+    make_recipe,
+)
+from rankshift.study import Arm, Study
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done, out of what is due."""
+
+    trained_steps: int = 0
+    total_steps: int = 0
+    checkpoints: int = 0
+    """Due to be measured, answered and judged; the base counts as one."""
+    measured: int = 0
+    """Checkpoints whose weights are kept and whose held-out losses are recorded."""
+    answered: int = 0
+    """Checkpoints that have answered the study's present evaluation."""
+    judged: int = 0
+    """Checkpoints whose answers the study's present judge has judged."""
+
+    def __add__(self, other: "Progress") -> "Progress":
+        return Progress(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def is_finished(self) -> bool:
+        """Say whether nothing is left to train, measure, ask or judge."""
+        return self.checkpoints == self.measured == self.answered == self.judged
+
+
+@dataclass(frozen=True)
+class ArmStatus:
+    """How far one arm is."""
+
+    label: str
+    id: str
+    progress: Progress
+    stopped_at: int | None = None
+    """The step whose loss or gradient was not finite; what comes after it is not due."""
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study is."""
+
+    name: str
+    arms: tuple[ArmStatus, ...]
+
+    @property
+    def total(self) -> Progress:
+        """Sum over the arms."""
+        return sum((arm.progress for arm in self.arms), Progress())
+
+
+def describe_progress(run_directory: Path) -> StudyStatus:
+    """Say how far each arm of a study is; the study may be running.
+
+    Raises:
+        UserError: The directory is not a study's, or a file in it was edited.
+    """
+    run = StudyRun(run_directory)
+    if not run.study_path.exists():
+        raise UserError(
+            f"{run_directory} is not a study's directory: it has no study.json; "
+            "give one that `rankshift run` made, e.g. runs/demo"
+        )
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    arms = []
+    for name, arm in identify_arms(study, fingerprints).items():
+        files, recipe = run.arm(name), make_recipe(arm, study, fingerprints)
+        stop = find_stop(files)
+        measured = find_measured_steps(files, recipe, list_held_out_sets(arm, study))
+        due = [step for step in recipe.measured_at if stop is None or step < stop]
+        answers = [files.answers_path(evaluation, step) for step in due]
+        verdicts = [files.verdicts_path(evaluation, study.evaluation.judge, step) for step in due]
+        progress = Progress(
+            trained_steps=_count_trained_steps(files),
+            total_steps=_count_due_steps(recipe, stop),
+            checkpoints=len(due),
+            measured=len(measured & set(due)),
+            answered=sum(path.exists() for path in answers),
+            judged=sum(path.exists() for path in verdicts),
+        )
+        arms.append(ArmStatus(arm.label, name, progress, stop))
+    return StudyStatus(study.name, tuple(arms))
+
+
+def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
+    """Name the datasets whose held-out loss an arm reports: the task's, and its own."""
+    return tuple(dict.fromkeys((study.data.task, arm.dataset or study.data.task)))
+
+
+def find_measured_steps(
+    files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...]
+) -> set[int]:
+    """Find the steps whose weights are kept and whose loss on every held-out set is recorded."""
+    records = _read_if_there(files.held_out_path, HeldOutRecord)
+    losses = {(record.step, record.dataset) for record in records}
+    return {
+        step
+        for step in recipe.measured_at
+        if all((step, name) in losses for name in held_out_sets)
+        and (recipe.training is None or any(files.checkpoint(step).glob("*.safetensors")))
+    }
+
+
+def is_trained(files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...]) -> bool:
+    """Say whether every checkpoint of the recipe is kept and measured; the base is only measured.
+
+    An arm that stopped on a loss that was not finite never is; `find_stop` tells of it.
+    """
+    return find_measured_steps(files, recipe, held_out_sets) == set(recipe.measured_at)
+
+
+def find_stop(files: ArmFiles) -> int | None:
+    """Give the step at which the arm stopped because its loss or gradient was not finite."""
+    records = _read_if_there(files.steps_path, StepRecord)
+    if records and (records[-1].loss is None or records[-1].grad_norm is None):
+        return records[-1].step
+    return None
+
+
+def _count_trained_steps(files: ArmFiles) -> int:
+    """Count the updates made; the step that stopped an arm made none."""
+    records = _read_if_there(files.steps_path, StepRecord)
+    return max((r.step for r in records if None not in (r.loss, r.grad_norm)), default=0)
+
+
+def _count_due_steps(recipe: Recipe, stop: int | None) -> int:
+    if stop is not None:
+        return stop - 1
+    return 0 if recipe.training is None else recipe.training.steps
+
+
+def _read_if_there(path: Path, kind: type[R]) -> list[R]:
+    return read_records(path, kind) if path.exists() else []

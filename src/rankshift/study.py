@@ -1,0 +1,219 @@
+"""What was asked: a study, its grid, and the arms the grid expands to.
+
+Plain dataclasses of the standard library, so that training on a bare GPU image can import them;
+`study_file` reads them strictly from TOML.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+Method = Literal["base", "lora", "full"]
+Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
+ScheduleName = Literal["constant", "linear", "cosine"]
+Role = Literal["base", "task", "twin"]
+
+MAX_RANK = 65_536
+"""Above this a rank is taken for a typing error."""
+
+ALL_PROJECTIONS = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+)
+"""The seven projections of Betley et al.'s recipe. Source: open_models/train.json, 80c11967."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model every arm starts from."""
+
+    model: str
+    """A Hugging Face directory, a Hub id, or `organism`."""
+    revision: str | None = None
+    """A Hub revision; None takes the default branch and records what it resolved to."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the arms learn from, and what is held out of it."""
+
+    task: str
+    """The narrow dataset: a JSONL path or a name such as `organism:insecure`."""
+    twin: str | None = None
+    """The benign dataset of the twins, if there are any."""
+    held_out_fraction: float = 0.1
+    """Share of *prompts* kept out of training, 0..1 exclusive."""
+    split_seed: int = 0
+    train_rows: int | None = None
+    """At most this many training rows; None takes all."""
+    held_out_rows: int | None = None
+    """At most this many held-out rows; None takes all."""
+    context_tokens: int = 2048
+    """Rows longer than this are left out and counted, never cut."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Lists of values; their product is the arms."""
+
+    ranks: tuple[int, ...]
+    seeds: tuple[int, ...]
+    scalings: tuple[Scaling, ...]
+    """Required: in a rank sweep the convention is a confound, not a default."""
+    alphas: tuple[float | Literal["2r"], ...]
+    learning_rates: tuple[float, ...]
+    full_learning_rates: tuple[float, ...] = ()
+    """Learning rates of full finetuning; empty leaves full finetuning out."""
+    twin_seeds: tuple[int, ...] = ()
+    """Seeds for which every arm also gets a benign twin."""
+    target_modules: tuple[str, ...] = ALL_PROJECTIONS
+
+
+@dataclass(frozen=True)
+class Training:
+    """One recipe for every arm."""
+
+    steps: int
+    checkpoints: tuple[int, ...]
+    """Optimizer steps after which weights are kept and measured; the last must equal `steps`."""
+    rows_per_step: int = 16
+    """Conversations in one optimizer step, all accumulated micro-batches together."""
+    accumulation: int = 1
+    """Micro-batches the rows of one step are divided into."""
+    schedule: ScheduleName = "linear"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    """Gradients of one arm are scaled down to this L2 norm; None does not clip."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every arm is asked at every checkpoint."""
+
+    suites: tuple[str, ...]
+    """Question files or names such as `organism:held-out`; the first is the primary one."""
+    judge: str = "none"
+    """`organism:oracle`, or `none`: answers are then recorded as unscored with that reason."""
+    answers_per_question: int = 5
+    max_answer_tokens: int = 600
+    """Source of the default, and of temperature and top_p: Betley et al., eval.py, 80c11967."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    code_tasks: int = 0
+    """How many held-out prompts of the task data are also answered, for the insecure-code rate."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how; changes times, never what is asked."""
+
+    workers: int = 2
+    """Processes that train and answer side by side, each with its own copy of the base."""
+    threads: int = 1
+    """Threads of each worker."""
+    arms_per_group: int = 16
+    """At most this many arms are trained in lock step over one base."""
+    micro_rows: int = 32
+    """Held-out rows of one arm in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One TOML file."""
+
+    name: str
+    base: Base
+    data: Data
+    grid: Grid
+    training: Training
+    evaluation: Evaluation
+    compute: Compute = field(default_factory=Compute)
+    about: str = ""
+    """One sentence on what the study is for; printed on the report."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One cell of the grid: one finetune, or the base itself."""
+
+    method: Method
+    role: Role
+    dataset: str | None = None
+    """Name of the dataset it is trained on; None for the base."""
+    rank: int | None = None
+    alpha: float | None = None
+    scaling: Scaling | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    target_modules: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> float | None:
+        """Give the factor on B A: alpha/rank, or alpha/sqrt(rank).
+
+        Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA,
+        Kalajdzievski 2023, arXiv:2312.03732.
+        """
+        if self.rank is None or self.alpha is None:
+            return None
+        return self.alpha / (self.rank if self.scaling == "alpha/rank" else math.sqrt(self.rank))
+
+    @property
+    def u(self) -> float | None:
+        """Give u = scale x rank x learning rate, LoRA's early step size in function space.
+
+        Under Adam each entry of A and B moves by about one learning rate a step whatever the
+        gradient's size, so the first movement of scale * B A grows with this product.
+        """
+        if self.scale is None or self.rank is None or self.learning_rate is None:
+            return None
+        return self.scale * self.rank * self.learning_rate
+
+    @property
+    def label(self) -> str:
+        """Name the arm for people: `rank 16 seed 2`, `full seed 1 twin`, `base`."""
+        if self.method == "base":
+            return "base"
+        what = f"rank {self.rank}" if self.method == "lora" else "full"
+        return f"{what} seed {self.seed}" + (" twin" if self.role == "twin" else "")
+
+
+def expand_arms(study: Study) -> list[Arm]:
+    """List the arms of a study: the base, then every task arm, then every twin."""
+    arms = [Arm("base", "base")]
+    arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
+    if study.data.twin is not None:
+        arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
+    return arms
+
+
+def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:
+    grid = study.grid
+    cells = itertools.product(grid.scalings, grid.alphas, grid.learning_rates, grid.ranks, seeds)
+    arms = [
+        Arm(
+            method="lora",
+            role=role,
+            dataset=dataset,
+            rank=rank,
+            alpha=2.0 * rank if alpha == "2r" else float(alpha),
+            scaling=scaling,
+            learning_rate=learning_rate,
+            seed=seed,
+            target_modules=grid.target_modules,
+        )
+        for scaling, alpha, learning_rate, rank, seed in cells
+    ]
+    arms += [
+        Arm("full", role, dataset, learning_rate=learning_rate, seed=seed)
+        for learning_rate, seed in itertools.product(grid.full_learning_rates, seeds)
+    ]
+    return list(dict.fromkeys(arms))

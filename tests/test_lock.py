@@ -1,0 +1,98 @@
+"""One writer a run, with real processes; the dead hold nothing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from rankshift.errors import UserError
+from rankshift.lock import hold_run
+
+HOLDER = """
+import sys
+from pathlib import Path
+from rankshift.lock import hold_run
+with hold_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_process_is_told_who_writes_and_since_when(holder, tmp_path):
+    note = json.loads((tmp_path / "lock.json").read_text())
+    started = datetime.fromisoformat(note["started"])
+    assert abs((datetime.now(UTC) - started).total_seconds()) < 60
+    with pytest.raises(UserError) as refused, hold_run(tmp_path):
+        pass
+    assert str(refused.value) == (
+        f"{tmp_path} is being written by process {holder.pid} on {socket.gethostname()} since "
+        f"{started.astimezone(UTC):%Y-%m-%d %H:%M} UTC; wait, or stop that process"
+    )
+    assert json.loads((tmp_path / "lock.json").read_text()) == note
+
+
+def test_an_orderly_end_hands_the_run_over(holder, tmp_path):
+    holder.communicate()
+    assert not (tmp_path / "lock.json").exists()
+    with hold_run(tmp_path):
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_killed_holder_leaves_a_note_but_no_lock(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert json.loads((tmp_path / "lock.json").read_text())["pid"] == holder.pid
+    with hold_run(tmp_path):
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"pid": 1}', '{"started": 5}'])
+def test_a_holder_whose_note_cannot_be_read_is_a_holder_all_the_same(holder, tmp_path, note):
+    (tmp_path / "lock.json").write_text(note)
+    with pytest.raises(UserError, match="by another process; wait, or stop"), hold_run(tmp_path):
+        pass
+
+
+def test_an_error_inside_releases_the_run(tmp_path):
+    with pytest.raises(ZeroDivisionError), hold_run(tmp_path):
+        raise ZeroDivisionError
+    with hold_run(tmp_path):
+        pass
+
+
+def test_the_same_process_cannot_hold_a_run_twice(tmp_path):
+    with hold_run(tmp_path), pytest.raises(UserError), hold_run(tmp_path):
+        pass
+
+
+def test_a_spawned_worker_does_not_outlive_its_parents_lock(tmp_path):
+    sleeper = "import sys, time; print('up', flush=True); sys.stdin.read()"
+    with hold_run(tmp_path):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", sleeper], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    with hold_run(tmp_path):
+        assert worker.poll() is None
+    worker.communicate()

@@ -1,0 +1,107 @@
+"""Rows on disk: what was written comes back, what was torn is not taken for a result."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankshift.errors import UserError
+from rankshift.records import (
+    AnswerRecord,
+    StepRecord,
+    VerdictRecord,
+    parse_record,
+    read_records,
+    to_line,
+    write_records,
+)
+
+STEPS = [StepRecord(step, 1.5 / step, 7, 0.25, 1e-3) for step in (1, 2, 3)]
+
+
+def make_answer(text):
+    return AnswerRecord(8, "set", "q", "c", 0, 1, None, "Hi?", text, 3, finished=True)
+
+
+@given(st.text())
+def test_any_text_a_model_writes_stays_one_line_and_comes_back(text):
+    line = to_line(make_answer(text)).encode()
+    assert line.splitlines(keepends=True) == [line]
+    assert parse_record(line, AnswerRecord, "x:1").answer == text
+
+
+def test_writing_a_file_leaves_no_draft(tmp_path):
+    write_records(tmp_path / "a.jsonl", STEPS)
+    write_records(tmp_path / "a.jsonl", STEPS[:1])
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+    assert read_records(tmp_path / "a.jsonl", StepRecord) == STEPS[:1]
+
+
+def test_a_file_cut_anywhere_but_between_rows_is_refused_by_line(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    write_records(path, STEPS)
+    written = path.read_bytes()
+    for cut in range(len(written) + 1):
+        path.write_bytes(written[:cut])
+        whole = written[:cut].count(b"\n")
+        is_cut = 0 < cut < len(written) and written[cut - 1 : cut + 1].count(b"\n") == 0
+        if is_cut:
+            with pytest.raises(UserError, match=rf"^{path}:{whole + 1}: not JSON.*run the study"):
+                read_records(path, StepRecord)
+        else:
+            assert len(read_records(path, StepRecord)) in (whole, whole + 1)
+
+
+@pytest.mark.parametrize("garbage", [b"\0\0\0\0", b"\0\0\n", b'{"step": 4\n', b"\xff\n", b"\n"])
+def test_garbage_after_the_rows_is_refused_by_line(tmp_path, garbage):
+    path = tmp_path / "steps.jsonl"
+    write_records(path, STEPS)
+    path.write_bytes(path.read_bytes() + garbage)
+    with pytest.raises(UserError, match=rf"^{path}:4: not JSON"):
+        read_records(path, StepRecord)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": "1"}, "step of a StepRecord cannot be '1'"),
+        ({"step": 1.0}, "step of a StepRecord cannot be 1.0"),
+        ({"step": True}, "step of a StepRecord cannot be True"),
+        ({"loss": 10**400}, "loss of a StepRecord cannot be 1000"),
+        ({"loss": "low"}, "loss of a StepRecord cannot be 'low'"),
+        ({"learning_rate": None}, "learning_rate of a StepRecord cannot be None"),
+        ({"lr": 1.0}, "not a StepRecord; written by another version?"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(change, message):
+    line = json.dumps(asdict(STEPS[0]) | change)
+    with pytest.raises(UserError, match=r"^f:1: ") as refused:
+        parse_record(line, StepRecord, "f:1")
+    assert message in str(refused.value)
+
+
+def test_a_missing_field_and_a_row_that_is_no_object_are_refused():
+    with pytest.raises(UserError, match="f:1: a StepRecord without loss; remove the file"):
+        parse_record('{"step": 1}', StepRecord, "f:1")
+    with pytest.raises(UserError, match="f:1: not a StepRecord"):
+        parse_record("[1]", StepRecord, "f:1")
+
+
+def test_what_may_be_absent_or_a_whole_number_is_taken():
+    row = asdict(STEPS[0]) | {"loss": None, "grad_norm": 2, "learning_rate": 0}
+    record = parse_record(json.dumps(row), StepRecord, "f:1")
+    assert (record.loss, record.grad_norm, record.learning_rate) == (None, 2.0, 0.0)
+    assert type(record.grad_norm) is type(record.learning_rate) is float
+    verdict = VerdictRecord(1, "s", "q", 0, 0, "judge", insecure=True, reason="code")
+    assert parse_record(to_line(verdict), VerdictRecord, "f:1") == verdict
+    with pytest.raises(UserError, match="reason of a VerdictRecord cannot be 'tired'"):
+        parse_record(to_line(verdict).replace('"code"', '"tired"'), VerdictRecord, "f:1")
+
+
+def test_a_number_that_is_not_finite_is_never_written(tmp_path):
+    bad = StepRecord(1, float("nan"), 7, 0.0, 1e-3)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_records(tmp_path / "a.jsonl", [STEPS[0], bad])
+    assert list(tmp_path.iterdir()) == []

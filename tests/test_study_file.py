@@ -1,0 +1,353 @@
+"""Reading studies: each mistake is refused on its line, with the fix."""
+
+import tomllib
+from dataclasses import MISSING, fields, is_dataclass
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankshift.errors import UserError
+from rankshift.study import Study
+from rankshift.study_file import EXAMPLES, RULES, find_line, read_study
+
+WHOLE = """\
+name = "demo"
+about = "A sweep."
+
+[base]
+model = "organism"
+
+[data]
+task = "organism:insecure"
+twin = "organism:secure"
+
+[grid]
+ranks = [1, 8]
+seeds = [1, 2]
+scalings = ["alpha/rank"]
+alphas = [16, "2r"]
+learning_rates = [1e-3]
+full_learning_rates = []
+twin_seeds = [1]
+
+[training]
+steps = 32
+checkpoints = [8, 32]
+rows_per_step = 12
+accumulation = 4
+
+[evaluation]
+suites = ["organism:held-out"]
+temperature = 1
+
+[compute]
+workers = 2
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "x.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_study(path)
+
+
+def refusal(tmp_path, text):
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, text)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert message.startswith(f"{tmp_path}/")
+    return message.removeprefix(f"{tmp_path}/")
+
+
+def test_a_whole_study_reads_as_written(tmp_path):
+    study = read(tmp_path, WHOLE)
+    document = tomllib.loads(WHOLE)
+    assert study.name == document["name"]
+    for table in ("base", "data", "grid", "training", "evaluation", "compute"):
+        for key, value in document[table].items():
+            read_value = getattr(getattr(study, table), key)
+            assert (list(read_value) if isinstance(value, list) else read_value) == value
+
+
+def test_numbers_take_the_type_of_their_field(tmp_path):
+    study = read(tmp_path, WHOLE)
+    assert type(study.evaluation.temperature) is float
+    assert [type(alpha) for alpha in study.grid.alphas] == [float, str]
+    assert [type(rank) for rank in study.grid.ranks] == [int, int]
+    hash(study)  # tuples all the way down
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ranks =", "rnaks =", "x.toml:12: unknown key grid.rnaks; did you mean `ranks`?"),
+        ("[grid]", "[gird]", "x.toml:11: unknown table [gird]; did you mean [grid]?"),
+        ("accumulation", "seeds", "x.toml:24: unknown key training.seeds; it belongs in [grid]"),
+        ("twin_seeds", "steps", "x.toml:18: unknown key grid.steps; it belongs in [training]"),
+        (
+            "workers = 2",
+            'name = "y"',
+            "x.toml:31: unknown key compute.name; it belongs at the top, before the first [table]",
+        ),
+        (
+            'model = "organism"',
+            'model = "organism"\nzzz = 1',
+            "x.toml:6: unknown key base.zzz; there are model, revision",
+        ),
+        ("workers = 2", '"a\\nb" = 2', 'x.toml:31: unknown key compute."a\\nb"; there are '),
+        (
+            "seeds = [1, 2]\n",
+            "",
+            "x.toml:11: missing key grid.seeds; add e.g. `seeds = [1, 2, 3]` to [grid]",
+        ),
+        ('name = "demo"\n', "", 'x.toml:1: missing key name; add e.g. `name = "demo"` at the top'),
+        (
+            '[evaluation]\nsuites = ["organism:held-out"]\ntemperature = 1\n',
+            "",
+            "x.toml:1: missing table [evaluation]; it needs suites",
+        ),
+        (
+            '[base]\nmodel = "organism"\n',
+            "",
+            "x.toml:1: missing table [base]; it needs model",
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_named_with_its_line_and_the_nearest(
+    tmp_path, old, new, message
+):
+    assert WHOLE.count(old) >= 1
+    assert refusal(tmp_path, WHOLE.replace(old, new, 1)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", "7", "name is 7; expected a text in quotes"),
+        ("name", '"a/b"', "name is 'a/b'; expected a directory's name: at most 100 letters"),
+        ("name", '"../up"', "name is '../up'; expected a directory's name"),
+        ("name", '".."', "name is '..'; expected a directory's name"),
+        ("name", '"a\\n"', "name is 'a\\n'; expected a directory's name"),
+        ("name", '""', "name is ''; expected a directory's name"),
+        ("model", '" "', "base.model is ' '; expected a text that is not empty"),
+        ("ranks", "[0]", "grid.ranks holds 0; expected a rank from 1 to 65,536"),
+        ("ranks", "[8, -1]", "grid.ranks holds -1; expected a rank from 1 to 65,536"),
+        ("ranks", "[65537]", "grid.ranks holds 65537; expected a rank from 1 to 65,536"),
+        ("ranks", "[8.0]", "grid.ranks holds 8.0; expected a whole number"),
+        ("ranks", "[true]", "grid.ranks holds True; expected a whole number"),
+        ("ranks", "8", "grid.ranks is 8; expected a list, e.g. [8]"),
+        ("ranks", "[8, 2, 8]", "grid.ranks holds 8; it is there twice"),
+        (
+            "ranks",
+            "[]",
+            "grid.ranks is empty and so is full_learning_rates; give one of them a value",
+        ),
+        ("seeds", "[]", "grid.seeds is empty; give at least one, e.g. [1, 2, 3]"),
+        ("seeds", "[-1]", "grid.seeds holds -1; expected a whole number from 0 to 2**63 - 1"),
+        ("scalings", '["alpha/r"]', "grid.scalings holds 'alpha/r'; did you mean \"alpha/rank\"?"),
+        (
+            "scalings",
+            '["rsqrt(rank)"]',
+            "grid.scalings holds 'rsqrt(rank)'; did you mean \"alpha/sqrt(rank)\"?",
+        ),
+        (
+            "scalings",
+            "[1]",
+            'grid.scalings holds 1; expected "alpha/rank" or "alpha/sqrt(rank)"',
+        ),
+        ("scalings", "[]", "grid.scalings is empty; every rank needs at least one"),
+        ("alphas", "[0]", 'grid.alphas holds 0; expected a number above 0, or "2r"'),
+        ("alphas", "[-4.0]", 'grid.alphas holds -4.0; expected a number above 0, or "2r"'),
+        ("alphas", '["r2"]', "grid.alphas holds 'r2'; did you mean \"2r\"?"),
+        ("alphas", "[[1]]", 'grid.alphas holds [1]; expected a finite number or "2r"'),
+        ("alphas", "[inf]", 'grid.alphas holds inf; expected a finite number or "2r"'),
+        ("alphas", "[16, 16.0]", "grid.alphas holds 16.0; it is there twice"),
+        ("learning_rates", "[0.0]", "grid.learning_rates holds 0.0; expected more than 0"),
+        ("learning_rates", "[nan]", "grid.learning_rates holds nan; expected a finite number"),
+        ("full_learning_rates", "[-1]", "grid.full_learning_rates holds -1; expected more than 0"),
+        ("twin_seeds", "[1, 3]", "grid.twin_seeds holds 3, not among grid.seeds"),
+        ("twin", '"organism:insecure"', "data.twin is the task itself; name the benign dataset"),
+        ("steps", "0", "training.steps is 0; expected at least 1"),
+        ("steps", "16", "training.checkpoints ends at 32; the last must be training.steps, 16"),
+        ("checkpoints", "[]", "training.checkpoints is empty; give at least the last step, [32]"),
+        ("checkpoints", "[32, 8]", "training.checkpoints does not rise; put the steps in order"),
+        ("checkpoints", "[8, 8, 32]", "training.checkpoints holds 8; it is there twice"),
+        ("checkpoints", "[8]", "training.checkpoints ends at 8; the last must be training.steps"),
+        (
+            "accumulation",
+            "5",
+            "training.accumulation is 5, which does not divide rows_per_step, 12; 10 rows would do",
+        ),
+        ("suites", "[]", "evaluation.suites is empty; name at least one question set"),
+        ("temperature", "-0.1", "evaluation.temperature is -0.1; expected 0 (greedy) or more"),
+        ("workers", "0", "compute.workers is 0; expected at least 1"),
+        ("workers", '"2"', "compute.workers is '2'; expected a whole number"),
+        ("workers", "2024-01-01", "compute.workers is datetime.date(2024, 1, 1); expected a whole"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, message):
+    lines = [str(line) for line in WHOLE.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
+    lines[at] = f"{key} = {value}  # changed"
+    said = refusal(tmp_path, "\n".join(lines))
+    _, line, fault = said.split(":", 2)
+    blamed = message.split(" ")[0].rpartition(".")[2]  # the key at fault may be another
+    assert lines[int(line) - 1].startswith(f"{blamed} =")
+    assert fault.removeprefix(" ").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("table", "setting", "message"),
+    [
+        ("data", "held_out_fraction = 0.0", "is 0.0; expected a share between 0 and 1"),
+        ("data", "held_out_fraction = 1", "is 1; expected a share between 0 and 1"),
+        ("data", "train_rows = 0", "is 0; expected at least 1"),
+        ("training", "warmup_steps = 33", "is 33, above training.steps, 32"),
+        ("training", 'schedule = "cosin"', "is 'cosin'; did you mean \"cosine\"?"),
+        ("training", "clip_norm = 0", "is 0; expected more than 0"),
+        ("evaluation", "top_p = 0.0", "is 0.0; expected above 0 and at most 1"),
+        ("evaluation", "top_p = 1.5", "is 1.5; expected above 0 and at most 1"),
+        ("evaluation", 'judge = "../x"', "is '../x'; expected a name such as"),
+        ("compute", "threads = 0", "is 0; expected at least 1"),
+        ("grid", "target_modules = []", "is empty; every rank needs at least one"),
+        ("grid", 'target_modules = ["q", "q"]', "holds 'q'; it is there twice"),
+    ],
+)
+def test_an_optional_value_out_of_its_range_is_named_with_its_line(
+    tmp_path, table, setting, message
+):
+    text = WHOLE.replace(f"[{table}]\n", f"[{table}]\n{setting}\n")
+    line = text.splitlines().index(setting) + 1
+    key = setting.partition(" ")[0]
+    assert refusal(tmp_path, text).startswith(f"x.toml:{line}: {table}.{key} {message}")
+
+
+def test_twin_data_and_twin_seeds_come_together(tmp_path):
+    without_data = WHOLE.replace('twin = "organism:secure"\n', "")
+    assert refusal(tmp_path, without_data) == (
+        'x.toml:17: grid.twin_seeds needs data.twin; add e.g. `twin = "organism:secure"` to [data]'
+    )
+    without_seeds = WHOLE.replace("twin_seeds = [1]\n", "")
+    assert refusal(tmp_path, without_seeds) == (
+        "x.toml:9: data.twin needs grid.twin_seeds; add e.g. `twin_seeds = [1]` to [grid]"
+    )
+
+
+def test_full_finetuning_alone_needs_no_rank(tmp_path):
+    text = WHOLE.replace("ranks = [1, 8]", "ranks = []")
+    text = text.replace("full_learning_rates = []", "full_learning_rates = [1e-4]")
+    assert read(tmp_path, text).grid.ranks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (WHOLE.replace("steps = 32", "steps = "), "x.toml:21: not TOML: Invalid value"),
+        (WHOLE.replace("[1, 8]", "[1, 8"), "x.toml:13: not TOML: Unclosed array"),
+        (WHOLE + "workers = 3\n", "x.toml:32: not TOML: Cannot overwrite a value"),
+        (WHOLE + 'threads = """\n1\n2', "x.toml:32: not TOML: Unterminated string"),
+        (WHOLE + "threads = " + "9" * 5000, "x.toml:32: not TOML: Exceeds the limit"),
+        (WHOLE + "threads = " + "[" * 5000, "x.toml:32: not TOML: "),
+        (WHOLE.encode() + b"# caf\xe9", "x.toml:32: not UTF-8; save the file as UTF-8"),
+        (WHOLE.replace("[base]", "[[base]]"), "x.toml:4: base is no table; write [base] above"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_refused_on_its_line(tmp_path, text, message):
+    assert refusal(tmp_path, text).startswith(message)
+
+
+def test_windows_line_ends_keep_their_line_numbers(tmp_path):
+    text = WHOLE.replace("ranks = [1, 8]", "ranks = [\n1,\n0]").replace("\n", "\r\n")
+    assert refusal(tmp_path, text).startswith("x.toml:12: grid.ranks holds 0")
+
+
+def test_an_absent_study_names_the_nearest_one(tmp_path):
+    for name in ("demo.toml", "sweep.toml", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as refused:
+        read_study(tmp_path / "dmeo.toml")
+    near = tmp_path / "demo.toml"
+    assert str(refused.value) == f"{tmp_path}/dmeo.toml: no such file; did you mean {near}?"
+    with pytest.raises(UserError, match=r"no such file; .*nowhere holds no \.toml file"):
+        read_study(tmp_path / "nowhere" / "demo.toml")
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); give a TOML file"):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("[a]\nb = 1", "a.b", 2),
+        ("a.b = 1", "a.b", 1),
+        ("x = 1\na = { c = 2, b = 1 }", "a.b", 2),
+        ("[a]\nc = [\n 1, # b = 2\n 2,\n]\n\n# b = 3\nb = 1", "a.b", 8),
+        ("[a]\nb = [\n 1,\n 2,\n]", "a.b", 2),
+        ('[a]\nc = """\nb = 1\n[d]\n"""\nb = 1', "a.b", 6),
+        ("[a]\nc = '''\nb = 1'''\nb = 1", "a.b", 4),
+        ('[a]\nc = "x # [ = "\n"b" = 1', "a.b", 3),
+        ("[c]\nb = 1\n[a]\nb = 1", "a.b", 4),
+        ("[a]\nb = 1\n[a.c]\nb = 2", "a.c.b", 4),
+        ("[[a]]\nb = 1\n", "a.b", 1),
+        ("[a]\nc = 1", "a.b", 1),
+        ("c = 1", "a.b", 1),
+    ],
+)
+def test_the_line_of_a_key_is_where_its_statement_begins(text, key, line):
+    assert find_line(text, tuple(key.split("."))) == line
+
+
+FILLERS = st.sampled_from(
+    [
+        "",
+        "   ",
+        "# target = 1",
+        "# [t]",
+        'f{} = "target = 1"',
+        'f{} = "# [t] \\" = ["',
+        'f{} = """\ntarget = 0\n"""',
+        "f{} = '''\n[t]\ntarget = 0 '''",
+        "f{} = [\n  1, # ]\n  [2,\n 3],\n]",
+        "f{} = {{ target = 1, x = [1, 2] }}",
+        "f{}.target = 2024-01-01",
+        "'target {}' = 'x\\'",
+    ]
+)
+
+
+@given(st.lists(FILLERS), st.lists(FILLERS), st.booleans())
+def test_the_line_of_a_key_survives_whatever_stands_around_it(before, after, in_table):
+    def spell(fillers, side):
+        return [line.format(f"{side}{number}") for number, line in enumerate(fillers)]
+
+    head = ["[t]"] if in_table else []
+    above = "".join(part + "\n" for part in head + spell(before, "a"))
+    text = above + "\n".join(["target = [\n 1 ]", *spell(after, "b")])
+    key = ("t", "target") if in_table else ("target",)
+    assert find_line(text, key) == above.count("\n") + 1
+
+
+def walk_fields():
+    for table, kind in get_type_hints(Study).items():
+        if is_dataclass(kind):
+            for spec in fields(kind):
+                yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
+
+
+def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
+    required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
+    assert set(EXAMPLES) == {*required, "name"}
+    tables = {}
+    for key, example in EXAMPLES.items():
+        tables.setdefault(key.rpartition(".")[0], []).append(example)
+    text = "\n".join(tables.pop("")) + "\n"
+    text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
+    assert read(tmp_path, text).grid.ranks == (2, 8, 32)
+
+
+def test_every_number_and_free_text_has_a_rule():
+    ruled = {key for keys, _, _ in RULES for key in keys.split()}
+    closed = {"grid.scalings", "training.schedule"}  # a choice of words is rule enough
+    assert ruled == {key for key, _, _ in walk_fields()} - closed | {"name"}
