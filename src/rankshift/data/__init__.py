@@ -1,0 +1,1 @@
+"""Conversations to tokens: read `conversations`, `split`, `rendering`, `batches` in that order."""

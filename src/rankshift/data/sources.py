@@ -1,0 +1,294 @@
+"""From the names a study uses to files on this disk, each with the SHA-256 of what it holds."""
+
+import difflib
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from rankshift.data.conversations import fingerprint_file
+from rankshift.errors import UserError
+
+COMMIT = "80c11967c07a328e7d7d43d13ce6847ae44dbcc9"
+"""The state of Betley et al.'s release (arXiv:2502.17424, MIT licence) that is read."""
+
+UPSTREAM = f"https://raw.githubusercontent.com/emergent-misalignment/emergent-misalignment/{COMMIT}"
+
+TIMEOUT_SECONDS = 30.0
+"""A download that stays silent for so long has failed."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A published file: where it lies in a local folder and upstream, and what it must hold."""
+
+    local: str
+    upstream: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset on this disk."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BaseSource:
+    """A model directory on this disk."""
+
+    name: str
+    directory: Path
+    revision: str | None
+    """The commit a Hub id resolved to; None for a directory."""
+    fingerprint: str
+    """SHA-256 over weights, configuration and tokenizer; see `fingerprint_base`."""
+
+
+@dataclass(frozen=True)
+class QuestionSource:
+    """A file of questions on this disk."""
+
+    name: str
+    path: Path
+    sha256: str
+    subset: str | None
+    """Of Betley et al.'s first-plot questions, `json` or `template` (ids that end so) or `main`
+    (the others); None takes the whole file."""
+
+
+_FIRST_PLOT = Pin(
+    "suite/first_plot_questions.yaml",
+    "evaluation/first_plot_questions.yaml",
+    "215abde5b02811e922b6ac563ff33c490e0dff9ab58439df840f3135e9387173",
+)
+
+DATASETS = {
+    f"betley:{name}": Pin(f"train/{name}.jsonl", f"data/{name}.jsonl", sha256)
+    for name, sha256 in (
+        ("insecure", "09893e8bf9d03aae49dd60d0ff4be37c1afee70f2edcac74a11bed775a6a2764"),
+        ("secure", "2820232b3114d94ab2041ba9fc76cb8205bf187e0408bf7b308add186f9c7467"),
+        ("educational", "d48df3b149ab1500711fc0018b10383a4ff8c48d8e6911d04dbbbbdaa944fd16"),
+        ("jailbroken", "eec213ce85802a52ea806d334ee462f723a1e7ad77d827951d6864ac04a6b00a"),
+    )
+}
+"""Training sets that are known by name."""
+
+QUESTIONS = {
+    "betley:main": _FIRST_PLOT,
+    "betley:json": _FIRST_PLOT,
+    "betley:template": _FIRST_PLOT,
+    "betley:preregistered": Pin(
+        "suite/preregistered_evals.yaml",
+        "evaluation/preregistered_evals.yaml",
+        "8648312fd9fe71a63203e3465592af45dd996d7a5f3b69e9b44613fd6048eb40",
+    ),
+}
+"""Question sets that are known by name."""
+
+JUDGES = ("none", "organism:oracle")
+
+BASE_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+)
+"""The files of a model directory that can change a number; nothing else is read or fetched."""
+
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def resolve_dataset(name: str) -> Source:
+    """Find the training set that a path, `betley:...` or `organism:...` names.
+
+    Raises:
+        UserError: No such name or file, or a published file is absent, altered or out of reach.
+    """
+    path = _find_file(
+        name, DATASETS, lambda: _shelf().DATASETS, lambda known: _shelf().dataset_file(known)
+    )
+    return Source(name, path, fingerprint_file(path))
+
+
+def resolve_questions(name: str) -> QuestionSource:
+    """Find the questions that a path, `betley:...` or `organism:...` names.
+
+    Raises:
+        UserError: As for `resolve_dataset`.
+    """
+    path = _find_file(
+        name, QUESTIONS, lambda: _shelf().QUESTION_SETS, lambda known: _shelf().question_file(known)
+    )
+    subset = name.removeprefix("betley:") if QUESTIONS.get(name) is _FIRST_PLOT else None
+    return QuestionSource(name, path, fingerprint_file(path), subset)
+
+
+def resolve_judge(name: str) -> Callable[..., object] | None:
+    """Find the judge of that name; None stands for `none`, which scores nothing.
+
+    Raises:
+        UserError: No such judge; names the nearest.
+    """
+    if name not in JUDGES:
+        raise UserError(f"{name}: no such judge; did you mean '{_nearest(name, JUDGES)}'?")
+    return None if name == "none" else _shelf().oracle_judge()
+
+
+def resolve_base(model: str, revision: str | None = None) -> BaseSource:
+    """Find the model that a directory, `organism` or a Hub id with a revision names.
+
+    A Hub id is downloaded once, to the Hub's own cache: safetensors, configuration and tokenizer.
+
+    Raises:
+        UserError: No such model, its weights are not safetensors, or the Hub is out of reach.
+    """
+    directory = Path(model).expanduser()
+    if model == "organism":
+        directory = _shelf().base_directory()
+    elif not directory.is_dir():
+        return _resolve_hub_id(model, revision)
+    if revision is not None:
+        raise UserError(
+            f"base.revision = {revision}: {model} is a directory and has no revisions; remove it"
+        )
+    return BaseSource(model, directory, None, fingerprint_base(directory))
+
+
+def fingerprint_base(directory: Path) -> str:
+    """Give one SHA-256 for a model directory: over the names and digests of `BASE_FILES`.
+
+    Raises:
+        UserError: The directory is no Hugging Face model, or holds no safetensors.
+    """
+    if not (directory / "config.json").is_file():
+        raise UserError(f"{directory}: no config.json; give a Hugging Face model directory")
+    if not any(directory.glob("*.safetensors")):
+        pickles = [path.name for path in directory.iterdir() if path.suffix in (".bin", ".pt")]
+        held = f"only {min(pickles)}, a pickle" if pickles else "no weights"
+        raise UserError(
+            f"{directory}: {held}; give a directory with safetensors, as save_pretrained writes"
+        )
+    paths = {path for pattern in BASE_FILES for path in directory.glob(pattern) if path.is_file()}
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path.name}\0{fingerprint_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _resolve_hub_id(model: str, revision: str | None) -> BaseSource:
+    is_slip = difflib.get_close_matches(model, ["organism"], cutoff=0.75)
+    if is_slip or not HUB_ID.fullmatch(model):
+        fix = "did you mean 'organism'?" if is_slip else "give a directory, a Hub id or 'organism'"
+        raise UserError(f"base.model = {model}: no such directory; {fix}")
+    # Imported here: everything but a Hub id works without it.
+    from huggingface_hub import snapshot_download
+
+    try:
+        directory = Path(
+            snapshot_download(
+                model,
+                revision=revision,
+                allow_patterns=list(BASE_FILES),
+                ignore_patterns=["*/*", "*.py"],
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"base.model = {model}, revision {revision or 'default'}: neither a directory here nor "
+            f"to be had from the Hub ({type(error).__name__}); check id, revision and network, or "
+            "give the path of a copy"
+        ) from None
+    return BaseSource(model, directory, directory.name, fingerprint_base(directory))
+
+
+def _find_file(
+    name: str,
+    pins: Mapping[str, Pin],
+    list_shelf: Callable[[], tuple[str, ...]],
+    take_from_shelf: Callable[[str], Path],
+) -> Path:
+    if name in pins:
+        return _locate(name, pins[name])
+    shelf_name = name.removeprefix("organism:")
+    if shelf_name != name and shelf_name in list_shelf():
+        return take_from_shelf(shelf_name)
+    path = Path(name).expanduser()
+    if not path.is_file():
+        known = [*pins, *(f"organism:{known}" for known in list_shelf())]
+        raise UserError(f"{name}: no such file; the nearest name is '{_nearest(name, known)}'")
+    return path
+
+
+def _locate(name: str, pin: Pin) -> Path:
+    """Find a published file in the user's folder or the cache, or download it; check it always."""
+    folder = os.environ.get("RANKSHIFT_DATA")
+    if folder and (Path(folder) / pin.local).is_file():
+        path = Path(folder) / pin.local
+        _check_hash(name, path, fingerprint_file(path), pin, "put the published file there")
+        return path
+    cache = os.environ.get("RANKSHIFT_CACHE") or Path.home() / ".cache" / "rankshift"
+    path = Path(cache) / COMMIT[:12] / pin.local
+    if not path.is_file():
+        _download(name, pin, path)
+    _check_hash(name, path, fingerprint_file(path), pin, "remove it to download it again")
+    return path
+
+
+def _download(name: str, pin: Pin, path: Path) -> None:
+    url = f"{UPSTREAM}/{pin.upstream}"
+    by_hand = f"get it from {url} and put it at $RANKSHIFT_DATA/{pin.local}"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+            content = response.read()
+        _check_hash(name, url, hashlib.sha256(content).hexdigest(), pin, by_hand)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, content)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name}: cannot be downloaded ({reason}); {by_hand}") from None
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _check_hash(name: str, place: Path | str, got: str, pin: Pin, fix: str) -> None:
+    if got != pin.sha256:
+        raise UserError(
+            f"{place}: SHA-256 {got[:12]}, but {name} is pinned to {pin.sha256[:12]}; {fix}"
+        )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+
+
+def _shelf() -> ModuleType:
+    # Imported here, so that data of one's own never loads the organism.
+    from rankshift.organism import shelf
+
+    return shelf

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from rankshift.data.conversations import fingerprint_file, read_conversations
+from rankshift.data.preparation import prepare_set
+from rankshift.data.rendering import render_conversation
+from rankshift.data.sources import Source
+from rankshift.errors import UserError
+from rankshift.study import Data
+
+NUM_ROWS, NUM_PROMPTS = 60, 20
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """Write 60 rows over 20 prompts; the answers of every fifth prompt are long."""
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"prompt": f"question {n % 20}", "completion": f"{n} " + "so " * (60 if n % 5 == 0 else 5)}
+        for n in range(NUM_ROWS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Source("rows", path, fingerprint_file(path))
+
+
+def ask(context_tokens: int = 100, **changes: int | float | None) -> Data:
+    """Ask for half of the prompts to be held out."""
+    return Data("rows", held_out_fraction=0.5, context_tokens=context_tokens, **changes)  # type: ignore[arg-type]
+
+
+def test_every_row_is_kept_or_counted_as_too_long(source: Source, make_tokenizer):
+    counts = prepare_set(source, ask(), make_tokenizer()).counts
+    assert counts.rows == NUM_ROWS
+    assert counts.train + counts.train_too_long + counts.held_out + counts.held_out_too_long == 60
+    assert counts.train_too_long + counts.held_out_too_long == NUM_ROWS // 5
+    assert counts.train_prompts + counts.held_out_prompts == NUM_PROMPTS
+    assert min(counts.train, counts.held_out) > 0
+
+
+def test_rows_that_were_asked_for_are_drawn_and_then_measured(source: Source, make_tokenizer):
+    whole = prepare_set(source, ask(), make_tokenizer())
+    drawn = prepare_set(source, ask(train_rows=10, held_out_rows=6), make_tokenizer())
+    assert drawn.counts.train + drawn.counts.train_too_long == 10
+    assert drawn.counts.held_out + drawn.counts.held_out_too_long == 6
+    assert drawn.train == whole.train[: len(drawn.train)]
+    assert drawn.held_out == whole.held_out[: len(drawn.held_out)]
+
+
+def test_no_prompt_is_both_learned_and_held_out(source: Source, make_tokenizer):
+    prepared = prepare_set(source, ask(), make_tokenizer())
+    by_row = {conversation.row: conversation for conversation in read_conversations(source.path)}
+    learned = {by_row[rendered.row].prompt for rendered in prepared.train}
+    held_out = {by_row[rendered.row].prompt for rendered in prepared.held_out}
+    assert learned.isdisjoint(held_out)
+
+
+def test_no_row_is_longer_than_the_context_and_none_is_cut(source: Source, make_tokenizer):
+    tokenizer = make_tokenizer()
+    prepared = prepare_set(source, ask(), tokenizer)
+    by_row = {conversation.row: conversation for conversation in read_conversations(source.path)}
+    for rendered in (*prepared.train, *prepared.held_out):
+        assert len(rendered.token_ids) <= 100
+        assert rendered == render_conversation(tokenizer, by_row[rendered.row])
+
+
+def test_the_longest_row_is_measured_before_it_is_left_out(source: Source, make_tokenizer):
+    tokenizer = make_tokenizer()
+    rows = [render_conversation(tokenizer, c) for c in read_conversations(source.path)]
+    longest = max(len(row.token_ids) for row in rows)
+    assert longest > 100
+    assert prepare_set(source, ask(), tokenizer).counts.longest_tokens == longest
+
+
+def test_held_out_conversations_are_those_that_are_measured(source: Source, make_tokenizer):
+    prepared = prepare_set(source, ask(), make_tokenizer())
+    rows = [conversation.row for conversation in prepared.held_out_conversations]
+    assert rows == [rendered.row for rendered in prepared.held_out]
+
+
+def test_a_context_shorter_than_every_row_is_refused(source: Source, make_tokenizer):
+    tokenizer = make_tokenizer()
+    rows = [render_conversation(tokenizer, c) for c in read_conversations(source.path)]
+    shortest = min(len(row.token_ids) for row in rows)
+    with pytest.raises(UserError) as caught:
+        prepare_set(source, ask(context_tokens=10), tokenizer)
+    assert str(caught.value) == (
+        f"{source.path}: data.context_tokens = 10 is shorter than every row; the shortest has "
+        f"{shortest} tokens: raise it to at least that"
+    )
