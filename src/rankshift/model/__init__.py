@@ -1,0 +1,1 @@
+"""A frozen base, trainable adapters of every rank over it, and sampling from all of them."""

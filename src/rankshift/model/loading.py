@@ -1,0 +1,89 @@
+"""Load a base or a full finetune from a directory, with nothing but safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging as transformers_logging
+
+from rankshift.errors import UserError
+
+transformers_logging.disable_progress_bar()
+
+
+def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Load a causal language model, in evaluation mode, all weights frozen.
+
+    Remote code is never run and pickles are never opened.
+
+    Raises:
+        UserError: The directory holds no such model, or not all of its weights.
+    """
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"{directory}: cannot be loaded as a causal language model: {_first_line(error)}"
+        ) from error
+    model, found = loaded
+    if found["missing_keys"]:  # transformers draws them at random and warns
+        raise UserError(
+            f"{directory}: its weights lack {min(found['missing_keys'])}; the copy is not whole, "
+            "or its config.json is another model's"
+        )
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def load_skeleton(directory: Path) -> PreTrainedModel:
+    """Build a model's modules without its weights, to look at their names and shapes.
+
+    Raises:
+        UserError: The directory holds no causal language model.
+    """
+    try:
+        config = AutoConfig.from_pretrained(
+            directory, trust_remote_code=False, local_files_only=True
+        )
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory}: not a causal language model: {_first_line(error)}"
+        ) from error
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """Load the tokenizer that lies beside a model.
+
+    Raises:
+        UserError: There is none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(
+            directory, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory}: has no tokenizer that can be loaded: {_first_line(error)}"
+        ) from error
+
+
+def padding_token(tokenizer: Tokenizer) -> int:
+    """Give the token that fills rows up; masked everywhere, so any will do where there is none."""
+    token = tokenizer.pad_token_id
+    return token if isinstance(token, int) else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

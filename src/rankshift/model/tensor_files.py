@@ -1,0 +1,44 @@
+"""Tensors on disk: safetensors files that are there whole or not at all."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rankshift.errors import UserError
+from rankshift.records import sync_folder
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a file of tensors so that a reader sees the old one or the new one, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.tmp")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, draft, metadata={"format": "pt"})  # transformers asks for the format
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors.
+
+    Raises:
+        UserError: There is no such file, or it was cut or edited; pickles are never read.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the study again") from None
+    except SafetensorError:
+        raise UserError(
+            f"{path}: not a whole safetensors file, it was cut or edited; "
+            "remove it and run the study again"
+        ) from None
