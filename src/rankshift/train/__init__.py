@@ -1,0 +1,1 @@
+"""Finetune all arms of a group in lock step."""

@@ -1,0 +1,80 @@
+"""What is trained: the adapters of a group, one model in full, or (the base) nothing at all."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rankshift.model.adapter_files import read_adapter, write_adapter
+from rankshift.model.adapters import AdapterShape, insert_adapters
+from rankshift.model.tensor_files import read_tensors, write_tensors
+from rankshift.records import write_atomically
+from rankshift.study import Arm
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The trainable tensors of a group, whose rows they are, and how an arm is written."""
+
+    model: PreTrainedModel
+    tensors: list[Tensor]
+    owners: list[Tensor]
+    """For each tensor, the arm of each of its rows, `[row]`."""
+    write: Callable[[Path, int], None]
+    """Writes the weights of one arm (by index) into a folder."""
+    read: Callable[[Path, int], None]
+    """Takes up the weights of one arm from such a folder."""
+
+
+def prepare_base(model: PreTrainedModel) -> Trainee:
+    """Train nothing: the base arm is only measured and asked."""
+    return Trainee(model, [], [], lambda folder, index: None, lambda folder, index: None)
+
+
+def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) -> Trainee:
+    """Put an adapter for every arm over one frozen base."""
+    shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
+    layers = insert_adapters(model, shapes, arms[0].target_modules)
+    owner = torch.repeat_interleave(torch.tensor([shape.rank for shape in shapes]))
+    tensors: list[Tensor] = [factor for layer in layers for factor in (layer.lora_A, layer.lora_B)]
+    return Trainee(
+        model,
+        tensors,
+        [owner] * len(tensors),
+        lambda folder, index: write_adapter(folder, layers, index, arms[index], base_name),
+        lambda folder, index: read_adapter(folder, layers, index),
+    )
+
+
+def prepare_full(model: PreTrainedModel) -> Trainee:
+    """Make every parameter of a model trainable: full finetuning is a group of one arm."""
+    model.requires_grad_(requires_grad=True)
+    tensors: list[Tensor] = list(model.parameters())
+    owners = [torch.zeros(len(tensor), dtype=torch.long) for tensor in tensors]
+    return Trainee(
+        model,
+        tensors,
+        owners,
+        lambda folder, _: write_model(folder, model),
+        lambda folder, _: read_weights(folder, model),
+    )
+
+
+def read_weights(folder: Path, model: PreTrainedModel) -> None:
+    """Take up the weights that `write_model` wrote; tied ones follow."""
+    unread = model.load_state_dict(read_tensors(folder / "model.safetensors"), strict=False)
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    assert not unread.unexpected_keys, unread.unexpected_keys
+    assert set(unread.missing_keys) <= tied, unread.missing_keys
+
+
+def write_model(folder: Path, model: PreTrainedModel) -> None:
+    """Write weights and config; the config comes last, so a folder with one is complete."""
+    shared = set(getattr(model, "all_tied_weights_keys", None) or ())
+    tensors = {name: t for name, t in model.state_dict().items() if name not in shared}
+    write_tensors(folder / "model.safetensors", tensors)
+    write_atomically(folder / "config.json", json.dumps(model.config.to_dict(), indent=2) + "\n")

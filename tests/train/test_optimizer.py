@@ -1,0 +1,128 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.step import clip_factors
+
+OWNERS = [
+    torch.tensor([0, 0, 1, 2, 2, 2]),
+    torch.tensor([0, 0, 1, 2, 2, 2]),
+    torch.tensor([2, 1, 1, 0]),
+]
+SHAPES = [(6, 5), (6,), (4, 2, 3)]
+RATES = torch.tensor([1e-3, 3e-2, 0.2], dtype=torch.float64)
+STEPS = 20
+CLIP = 2.0
+
+
+def draw(seed: int) -> list[Tensor]:
+    """Draw a tensor for every shape."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in SHAPES]
+
+
+def step(
+    optimizer: ArmwiseAdamW, gradients: list[Tensor], active: Tensor, clip: float | None = CLIP
+) -> None:
+    """Take one step with given gradients."""
+    for tensor, gradient in zip(optimizer.tensors, gradients, strict=True):
+        tensor.grad = gradient.clone()
+    optimizer.step(RATES, clip_factors(optimizer.grad_norms(), clip), active)
+
+
+def rows_of(tensors: list[Tensor], arm: int) -> list[Tensor]:
+    """Give an arm's rows of every tensor."""
+    return [tensor[owner == arm] for tensor, owner in zip(tensors, OWNERS, strict=True)]
+
+
+def make_optimizer(weight_decay: float = 0.1) -> ArmwiseAdamW:
+    """Own fresh tensors of three arms."""
+    return ArmwiseAdamW(draw(0), OWNERS, 3, weight_decay)
+
+
+ALL = torch.ones(3, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("clip", [None, CLIP])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_each_arm_moves_as_under_an_adamw_of_its_own(weight_decay: float, clip: float | None):
+    optimizer = make_optimizer(weight_decay)
+    for number in range(STEPS):
+        step(optimizer, draw(1 + number), ALL, clip)
+    for arm in range(3):
+        alone = [rows.clone().requires_grad_() for rows in rows_of(draw(0), arm)]
+        theirs = torch.optim.AdamW(alone, lr=RATES[arm].item(), weight_decay=weight_decay)
+        for number in range(STEPS):
+            for parameter, gradient in zip(alone, rows_of(draw(1 + number), arm), strict=True):
+                parameter.grad = gradient.clone()
+            if clip is not None:
+                norm = torch.nn.utils.clip_grad_norm_(alone, clip)
+                assert norm > clip  # so that clipping does something
+            theirs.step()
+        for got, expected in zip(rows_of(optimizer.tensors, arm), alone, strict=True):
+            torch.testing.assert_close(got, expected.detach(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_gradient_below_the_clipping_norm_is_left_as_it_is():
+    norms = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
+    assert clip_factors(norms, 1.0).tolist() == pytest.approx([1.0, 1.0, 0.25], rel=2e-6)
+    assert clip_factors(norms, None).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_gradient_norm_is_taken_over_all_rows_of_an_arm_and_no_other():
+    optimizer = make_optimizer()
+    gradients = draw(1)
+    for tensor, gradient in zip(optimizer.tensors, gradients, strict=True):
+        tensor.grad = gradient
+    for arm, norm in enumerate(optimizer.grad_norms()):
+        entries = torch.cat([rows.flatten() for rows in rows_of(gradients, arm)])
+        assert norm.item() == pytest.approx(math.sqrt((entries.double() ** 2).sum()), rel=1e-6)
+
+
+def test_an_arm_that_was_stopped_keeps_every_bit():
+    optimizer = make_optimizer()
+    for number in range(3):
+        step(optimizer, draw(1 + number), ALL)
+    before = [rows.clone() for rows in rows_of(optimizer.tensors, 1)]
+    for number in range(5):
+        step(optimizer, draw(9 + number), torch.tensor([True, False, True]))
+    assert all(map(torch.equal, rows_of(optimizer.tensors, 1), before))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_a_gradient_that_is_not_finite_changes_no_bit_of_another_arm(value: float):
+    calm, disturbed = make_optimizer(), make_optimizer()
+    for number in range(STEPS):
+        gradients = draw(1 + number)
+        step(calm, gradients, ALL)
+        broken = [gradient.clone() for gradient in gradients]
+        if number >= 4:
+            broken[0][2] = value  # a row of arm 1
+        step(disturbed, broken, torch.tensor([True, number < 4, True]))
+    for arm in (0, 2):
+        assert all(map(torch.equal, rows_of(disturbed.tensors, arm), rows_of(calm.tensors, arm)))
+    assert all(tensor.isfinite().all() for tensor in disturbed.tensors)
+
+
+def test_a_restored_optimizer_goes_on_bit_for_bit():
+    whole, first = make_optimizer(), make_optimizer()
+    for number in range(STEPS):
+        active = torch.tensor([True, number < 4, True])
+        step(whole, draw(1 + number), active)
+        if number < 7:
+            step(first, draw(1 + number), active)
+    state = {name: tensor.clone() for name, tensor in first.state().items()}
+    second = ArmwiseAdamW(draw(50), OWNERS, 3, 0.1)
+    second.restore(state)
+    for number in range(7, STEPS):
+        step(second, draw(1 + number), torch.tensor([True, False, True]))
+    assert all(map(torch.equal, second.tensors, whole.tensors))
+
+
+def test_gradients_are_forgotten_after_a_step():
+    optimizer = make_optimizer()
+    step(optimizer, draw(1), torch.tensor([False, True, True]))
+    assert all(tensor.grad is None for tensor in optimizer.tensors)

@@ -1,0 +1,138 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rankshift.data.batches import pad_rows
+from rankshift.data.rendering import Rendered
+from rankshift.model.loading import load_model
+from rankshift.study import Arm
+from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.step import Batch, StepResult, training_step
+from rankshift.train.trainee import Trainee, prepare_adapters
+
+PAD = 256
+RATES = torch.tensor([1e-2, 1e-2, 1e-2], dtype=torch.float64)
+
+
+def prepare(model: PreTrainedModel, arms: list[Arm]) -> tuple[Trainee, ArmwiseAdamW]:
+    """Give adapters that already do something, and their optimizer."""
+    trainee = prepare_adapters(model, arms, "base")
+    generator = torch.Generator().manual_seed(5)
+    for factor_B in trainee.tensors[1::2]:
+        factor_B.data.normal_(std=0.05, generator=generator)
+    return trainee, ArmwiseAdamW(trainee.tensors, trainee.owners, len(arms), 0.0)
+
+
+def make_window(rows: list[list[Rendered]], num_batches: int) -> list[Batch]:
+    """Divide every arm's rows into micro-batches."""
+    size = len(rows[0]) // num_batches
+    starts = range(0, len(rows[0]), size)
+    parts = [[row for own in rows for row in own[start : start + size]] for start in starts]
+    return [Batch(*pad_rows(part, PAD)) for part in parts]
+
+
+def take_step(
+    trainee: Trainee, optimizer: ArmwiseAdamW, window: list[Batch], clip: float | None = 1.0
+) -> StepResult:
+    """Take one step with every arm active."""
+    active = torch.ones(3, dtype=torch.bool)
+    return training_step(trainee.model, window, optimizer, RATES, active, clip)
+
+
+@pytest.fixture
+def arms(make_arm) -> list[Arm]:
+    """Make three arms of other ranks."""
+    return [make_arm(rank) for rank in (1, 6, 3)]
+
+
+@pytest.fixture
+def rows(make_rows) -> list[list[Rendered]]:
+    """Make 4 rows for each of three arms, with other numbers of supervised tokens."""
+    return [make_rows(4, seed=seed) for seed in (0, 1, 3)]
+
+
+@pytest.mark.parametrize("num_batches", [2, 4])
+def test_accumulated_gradients_are_those_of_one_large_batch(
+    tiny_model_directory: Path, arms: list[Arm], rows: list[list[Rendered]], num_batches: int
+):
+    counts = {sum(row.loss_mask) for own in rows for row in own}
+    assert len(counts) > 2  # a mean of micro-batch means would not be the mean over tokens
+    whole, parts = (prepare(load_model(tiny_model_directory), arms) for _ in range(2))
+    expected = take_step(*whole, make_window(rows, 1))
+    got = take_step(*parts, make_window(rows, num_batches))
+    assert got.supervised_tokens.tolist() == expected.supervised_tokens.tolist()
+    torch.testing.assert_close(got.losses, expected.losses, rtol=1e-6, atol=0)
+    torch.testing.assert_close(got.grad_norms, expected.grad_norms, rtol=1e-5, atol=0)
+    # The first moment after one step is a tenth of the gradient.
+    for one, other in zip(parts[1].first, whole[1].first, strict=True):
+        assert (one - other).norm() < 1e-5 * other.norm()
+
+
+def test_each_arms_loss_is_the_mean_over_its_own_supervised_tokens(
+    tiny_model: PreTrainedModel, arms: list[Arm], rows: list[list[Rendered]]
+):
+    expected = []
+    for own in rows:
+        ids, mask = pad_rows(own, PAD)
+        expected.append(tiny_model(ids, labels=ids.masked_fill(~mask, -100)).loss)
+    trainee = prepare_adapters(tiny_model, arms, "base")  # adds nothing yet
+    optimizer = ArmwiseAdamW(trainee.tensors, trainee.owners, 3, 0.0)
+    result = take_step(trainee, optimizer, make_window(rows, 2))
+    torch.testing.assert_close(result.losses, torch.stack(expected), rtol=1e-6, atol=0)
+    tokens = [sum(sum(row.loss_mask) for row in own) for own in rows]
+    assert result.supervised_tokens.tolist() == tokens
+    assert len(set(tokens)) == 3
+
+
+def test_the_norm_is_recorded_before_clipping(
+    tiny_model_directory: Path, arms: list[Arm], rows: list[list[Rendered]]
+):
+    free, clipped = (prepare(load_model(tiny_model_directory), arms) for _ in range(2))
+    expected = take_step(*free, make_window(rows, 1), clip=None)
+    got = take_step(*clipped, make_window(rows, 1), clip=1e-3)
+    assert torch.equal(got.grad_norms, expected.grad_norms)
+    owner = free[0].owners[0]
+    for arm in range(3):
+        moments = [moment[owner == arm].double().flatten() for moment in clipped[1].first]
+        assert torch.cat(moments).norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_a_loss_that_is_not_finite_stops_its_own_arm_before_the_update(
+    tiny_model_directory: Path, arms: list[Arm], rows: list[list[Rendered]], value: float
+):
+    calm, broken = (prepare(load_model(tiny_model_directory), arms) for _ in range(2))
+    owner = calm[0].owners[0]
+    broken[0].tensors[1].data[owner == 1] = value
+    before = [tensor.detach().clone() for tensor in broken[0].tensors]
+    expected = take_step(*calm, make_window(rows, 2))
+    result = take_step(*broken, make_window(rows, 2))
+    assert result.finite.tolist() == [True, False, True]
+    assert expected.finite.all()
+    for was, now, wanted in zip(before, broken[0].tensors, calm[0].tensors, strict=True):
+        assert equal_or_nan(now[owner == 1], was[owner == 1])
+        assert torch.equal(now[owner != 1], wanted[owner != 1])
+    for arm in (0, 2):
+        assert result.losses[arm] == expected.losses[arm]
+        assert result.grad_norms[arm] == expected.grad_norms[arm]
+
+
+def equal_or_nan(a: Tensor, b: Tensor) -> bool:
+    """Say whether two tensors are equal, NaN equal to itself."""
+    return torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0))
+
+
+def test_an_arm_that_was_stopped_before_takes_no_step(
+    tiny_model: PreTrainedModel, arms: list[Arm], rows: list[list[Rendered]]
+):
+    trainee, optimizer = prepare(tiny_model, arms)
+    before = [tensor.detach().clone() for tensor in trainee.tensors]
+    active = torch.tensor([True, False, True])
+    training_step(trainee.model, make_window(rows, 2), optimizer, RATES, active, 1.0)
+    for was, now in zip(before, trainee.tensors, strict=True):
+        moved = (was != now).any(dim=1)
+        assert set(trainee.owners[0][moved].tolist()) == {0, 2}

@@ -1,0 +1,126 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from rankshift.errors import UserError
+from rankshift.model.adapters import LockStepLinear
+from rankshift.model.loading import load_model
+from rankshift.study import Arm
+from rankshift.train.trainee import prepare_adapters, prepare_base, prepare_full, write_model
+
+TOKENS = torch.arange(12).view(2, 6)
+
+
+@pytest.fixture(params=["own head", "head tied to the embeddings"])
+def any_directory(
+    request: pytest.FixtureRequest, tiny_model_directory: Path, tmp_path: Path
+) -> Path:
+    """Give a model whose head is a matrix of its own, or that of the embeddings."""
+    if request.param == "own head":
+        return tiny_model_directory
+    config = LlamaConfig.from_pretrained(tiny_model_directory)
+    config.tie_word_embeddings = True
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "tied")
+    return tmp_path / "tied"
+
+
+def shift(model: PreTrainedModel) -> None:
+    """Change every weight of a model."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.01).add_(0.001)
+
+
+def test_a_full_finetune_is_written_as_a_model_directory_of_its_own(
+    any_directory: Path, tmp_path: Path
+):
+    model = load_model(any_directory)
+    before = model(TOKENS).logits
+    trainee = prepare_full(model)
+    shift(model)
+    trainee.write(tmp_path / "checkpoint", 0)
+    again = load_model(tmp_path / "checkpoint")
+    assert torch.equal(again(TOKENS).logits, model(TOKENS).logits)
+    assert not torch.equal(again(TOKENS).logits, before)
+
+
+def test_a_full_finetune_takes_up_what_it_wrote_without_losing_its_tensors(
+    any_directory: Path, tmp_path: Path
+):
+    model = load_model(any_directory)
+    trainee = prepare_full(model)
+    trainee.write(tmp_path, 0)
+    before = model(TOKENS).logits
+    shift(model)
+    trainee.read(tmp_path, 0)
+    assert torch.equal(model(TOKENS).logits, before)
+    owned = {id(tensor) for tensor in trainee.tensors}
+    assert owned == {id(parameter) for parameter in model.parameters()}
+
+
+def test_full_finetuning_trains_every_parameter(tiny_model: PreTrainedModel):
+    trainee = prepare_full(tiny_model)
+    tiny_model(TOKENS, labels=TOKENS).loss.backward()
+    assert all(parameter.requires_grad for parameter in tiny_model.parameters())
+    assert all(tensor.grad is not None for tensor in trainee.tensors)
+    for tensor, owner in zip(trainee.tensors, trainee.owners, strict=True):
+        assert owner.tolist() == [0] * len(tensor)
+
+
+def test_a_model_folder_with_a_config_is_complete(tiny_model: PreTrainedModel, tmp_path: Path):
+    (tmp_path / "model.safetensors").mkdir()  # so that the weights cannot be written
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        write_model(tmp_path, tiny_model)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_full_checkpoint_that_is_gone_is_refused(tiny_model: PreTrainedModel, tmp_path: Path):
+    with pytest.raises(UserError, match="no such file; run the study again"):
+        prepare_full(tiny_model).read(tmp_path, 0)
+
+
+def test_rows_belong_to_their_arms(tiny_model: PreTrainedModel, make_arm):
+    arms = [make_arm(2), make_arm(5), make_arm(1)]
+    trainee = prepare_adapters(tiny_model, arms, "base")
+    layers = [m for m in tiny_model.modules() if isinstance(m, LockStepLinear)]
+    assert len(trainee.tensors) == 2 * len(layers) == 28
+    for owner in trainee.owners:
+        assert owner.tolist() == [0] * 2 + [1] * 5 + [2]
+    assert {segment.scale for layer in layers for segment in layer.segments} == {2.0}
+
+
+def test_arms_of_one_seed_start_from_the_same_first_factor(tiny_model: PreTrainedModel, make_arm):
+    arms: list[Arm] = [make_arm(2, seed=1), make_arm(3, seed=1), make_arm(2, seed=2)]
+    first = prepare_adapters(tiny_model, arms, "base").tensors[0]
+    assert torch.equal(first[0:2], first[2:4])
+    assert not torch.equal(first[0:2], first[5:7])
+
+
+def test_every_arm_is_written_and_read_by_its_own_index(
+    tiny_model_directory: Path, tmp_path: Path, make_arm
+):
+    arms = [make_arm(2), make_arm(3)]
+    trainee = prepare_adapters(load_model(tiny_model_directory), arms, "base")
+    for number, tensor in enumerate(trainee.tensors):
+        tensor.data.fill_(number + 1)
+    trainee.write(tmp_path / "1", 1)
+    for tensor in trainee.tensors:
+        tensor.data.zero_()
+    trainee.read(tmp_path / "1", 1)
+    for number, tensor in enumerate(trainee.tensors):
+        assert tensor[:2].eq(0).all()
+        assert tensor[2:].eq(number + 1).all()
+    shutil.rmtree(tmp_path / "1")
+    with pytest.raises(UserError, match="no such adapter"):
+        trainee.read(tmp_path / "1", 1)
+
+
+def test_the_base_trains_nothing_and_writes_nothing(tiny_model: PreTrainedModel, tmp_path: Path):
+    trainee = prepare_base(tiny_model)
+    trainee.write(tmp_path / "checkpoint", 0)
+    trainee.read(tmp_path / "checkpoint", 0)
+    assert trainee.tensors == []
+    assert list(tmp_path.iterdir()) == []
