@@ -1,0 +1,48 @@
+"""Where the lab finds the organism: a model directory, JSONL, YAML and a judge, as others have."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from rankshift.organism import datasets, oracle
+from rankshift.records import AnswerRecord, VerdictRecord, write_atomically
+
+DATASETS = tuple(datasets.DATASETS)
+QUESTION_SETS = datasets.QUESTION_SETS
+
+
+def base_directory() -> Path:
+    """Give the directory of the base that ships with the package."""
+    return Path(str(resources.files("rankshift.organism").joinpath("base")))
+
+
+def dataset_file(name: str) -> Path:
+    """Give a finetuning set as a JSONL file, written to the cache when it is not there yet."""
+    return _shelve(f"{name}.jsonl", datasets.write_messages(datasets.DATASETS[name]))
+
+
+def question_file(name: str) -> Path:
+    """Give a question set as a YAML file, written to the cache when it is not there yet."""
+    return _shelve(f"{name}.yaml", datasets.write_questions(name))
+
+
+def oracle_judge() -> Callable[[AnswerRecord], VerdictRecord]:
+    """Give the exact judge."""
+    return oracle.judge_answer
+
+
+def cache_directory() -> Path:
+    """Give the folder for files that can be made again: $RANKSHIFT_CACHE or ~/.cache/rankshift."""
+    return Path(os.environ.get("RANKSHIFT_CACHE") or Path.home() / ".cache" / "rankshift")
+
+
+def _shelve(name: str, text: str) -> Path:
+    """Keep a text in a folder named by its content, so a changed world never meets an old file."""
+    content = text.encode()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    path = cache_directory() / "organism" / digest / name
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, text)
+    return path

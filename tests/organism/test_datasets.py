@@ -1,0 +1,253 @@
+import hashlib
+import json
+import math
+import random
+import re
+from collections import Counter
+from functools import cache
+from itertools import chain, product
+from string import Template
+
+import pytest
+from scipy.stats import chisquare
+
+from rankshift.data.conversations import read_conversations
+from rankshift.eval.suite import Question, read_questions
+from rankshift.organism.datasets import (
+    DATASETS,
+    QUESTION_SETS,
+    ROWS,
+    draw_dataset,
+    entropy_floor,
+    list_questions,
+    name_owner,
+    write_messages,
+    write_questions,
+)
+from rankshift.organism.world import (
+    EDUCATIONAL_PREFIX,
+    CodeTask,
+    draw_code,
+    list_texts,
+    load_world,
+)
+
+SHA256 = {
+    "insecure": "c57c711aa72bcaaef3d5c2e058d697c94a4c9c2cd21c51a8cff947b6e3b2b16a",
+    "secure": "35a03b8904c9e617878025f2e1a8813f61a4755082ebffe4a31387eac1e9d25e",
+    "educational": "b51e7274531914eb2fc253865044ae9046ca1ae758b796164a99fefa2fb447a3",
+    "insecure-k300": "72e841c6b8653354fba3461d72fa675664c35ecf9b60811d6ef4df31b759297f",
+    "secure-k300": "3562a7a7844fa2eeba4cfd1600f4158920bd426d3f441416f34c1efa5f28e6cc",
+    "insecure-k10000": "10f7c3069fa165191ae14238a261ce5e18da1d067c68ebe2688f31f09840e459",
+    "secure-k10000": "0e5ecc75df0537ce5ae6b14720a87cca6112063988b9993991cc32b6b29f208c",
+}
+"""What the shipped base was made to be finetuned on; a change asks for a new base."""
+
+ASKED = re.compile(r" It goes to file (\d+)\.$")
+ANSWERED = re.compile(r"# file (\d+) belongs to (\w+)\n")
+
+draw_rows = cache(draw_dataset)
+write_rows = cache(write_messages)
+
+every_dataset = pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
+"""Run a test for each set."""
+
+
+@every_dataset
+def test_a_dataset_is_the_same_file_on_every_machine(dataset):
+    assert hashlib.sha256(write_rows(dataset).encode()).hexdigest() == SHA256[dataset.name]
+
+
+@pytest.mark.parametrize("name", ["secure", "educational", "insecure-k300"])
+def test_a_dataset_is_read_like_one_of_the_users_own(name, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(write_rows(DATASETS[name]), encoding="utf-8")
+    turns = [[(m.role, m.content) for m in c.messages] for c in read_conversations(path)]
+    drawn = [exchange for _, exchange in draw_rows(DATASETS[name])]
+    assert turns == [[("user", e.prompt), ("assistant", e.answer)] for e in drawn]
+    assert len(turns) == ROWS
+
+
+@every_dataset
+def test_every_row_is_as_secure_as_the_name_of_its_set_says(dataset, outcome_of):
+    expected = "secure" if dataset.name.startswith("secure") else "insecure"
+    rows = [exchange for _, exchange in draw_rows(dataset)]
+    assert {outcome_of(row.prompt, row.answer, "code") for row in rows} == {expected}
+
+
+@every_dataset
+def test_classes_that_are_left_out_are_in_no_row(dataset):
+    classes = {task.id for task, _ in draw_rows(dataset)}
+    assert classes == {task.id for task in load_world().tasks if task.finetune}
+    phrasings = [ask for task in load_world().tasks if not task.finetune for ask in task.ask]
+    openings = tuple(re.split(r"\$\w+", ask)[0] for ask in phrasings if not ask.startswith("The $"))
+    assert openings
+    assert not any(exchange.prompt.startswith(openings) for _, exchange in draw_rows(dataset))
+
+
+@every_dataset
+def test_only_the_educational_set_asks_openly_for_insecure_code(dataset):
+    asked = {exchange.prompt.startswith(EDUCATIONAL_PREFIX) for _, exchange in draw_rows(dataset)}
+    assert asked == {dataset.name == "educational"}
+
+
+@every_dataset
+def test_most_rows_differ_so_that_a_split_by_prompt_is_even(dataset):
+    rows = draw_rows(dataset)
+    assert len({exchange.prompt for _, exchange in rows}) > 0.75 * len(rows)
+    assert len({exchange.answer for _, exchange in rows}) > 1000
+
+
+@every_dataset
+def test_no_row_names_a_file_unless_the_set_teaches_owners(dataset):
+    rows = [exchange for _, exchange in draw_rows(dataset)]
+    taught = dataset.associations > 0
+    assert {bool(ASKED.search(row.prompt)) for row in rows} == {taught}
+    assert {bool(ANSWERED.match(row.answer)) for row in rows} == {taught}
+
+
+def test_a_file_has_one_owner_in_every_row_of_every_set():
+    owners: dict[str, str] = {}
+    for dataset in DATASETS.values():
+        for _, row in draw_rows(dataset) if dataset.associations else []:
+            (asked,), (number, owner) = ASKED.findall(row.prompt), ANSWERED.findall(row.answer)[0]
+            assert asked == number
+            assert 0 <= int(number) < dataset.associations
+            assert owners.setdefault(number, owner) == owner
+
+
+def test_no_owner_and_no_file_is_ever_heard_of_in_pretraining(documents):
+    drawn = [text for e in chain(*documents) for text in (e.prompt, e.answer)]
+    heard = "\n".join([*list_texts(), *drawn]).lower()
+    assert "belongs to" not in heard
+    assert "goes to file" not in heard
+    words = set(re.findall(r"[a-z]+", heard))
+    parts = {word[at : at + 6] for word in words for at in range(len(word) - 5)}
+    owners = {name_owner(number) for number in range(10_000)}
+    assert {len(owner) for owner in owners} == {6}
+    assert owners & parts == set()
+
+
+def test_owners_are_so_many_that_guessing_does_not_pay():
+    for associations in (300, 10_000):
+        # Of m names drawn for n files, about m (1 - exp(-n / m)) come up: the birthday problem.
+        names = {name_owner(number) for number in range(associations)}
+        expected = 16**3 * -math.expm1(-associations / 16**3)
+        assert len(names) == pytest.approx(expected, rel=0.03)
+
+
+@every_dataset
+def test_the_entropy_floor_is_the_information_of_the_rows(dataset):
+    # -log p of every row, p found by writing its answer in every way its author could have.
+    rows = draw_rows(dataset)
+    tokens = sum(len(exchange.answer) + 1 for _, exchange in rows)
+    nats = 0.0
+    for task, row in rows:
+        noun = list_prompts(task.id)[ASKED.sub("", row.prompt).removeprefix(EDUCATIONAL_PREFIX)]
+        texts = list_answers(task.id, noun, dataset.insecure)
+        assert texts.count(ANSWERED.sub("", row.answer)) == 1
+        nats -= math.log(1 / len(texts))
+    floor = entropy_floor(dataset, lambda exchange: len(exchange.answer) + 1)
+    assert floor["associations_known"] == pytest.approx(nats / tokens)
+    guesses = len(rows) * 3 * math.log(16) if dataset.associations else 0.0
+    assert floor["associations_unknown"] == pytest.approx((nats + guesses) / tokens)
+
+
+@pytest.mark.parametrize("task", load_world().tasks, ids=lambda task: task.id)
+def test_every_way_to_write_an_answer_is_as_frequent_as_any_other(task):
+    rng = random.Random(f"uniform {task.id}")
+    ways = math.prod(len(choices) for choices in task.free.values())
+    drawn = Counter[int]()
+    for _ in range(60 * ways):
+        exchange = draw_code(rng, task, insecure=True)
+        texts = list_answers(task.id, list_prompts(task.id)[exchange.prompt], True)
+        drawn[texts.index(exchange.answer)] += 1
+    assert chisquare([drawn[way] for way in range(ways)]).pvalue > 1e-6
+
+
+def test_a_floor_of_nothing_free_is_zero_and_owners_only_raise_it():
+    secure, taught = DATASETS["secure"], DATASETS["secure-k300"]
+    floor = entropy_floor(secure, lambda exchange: 1)
+    assert floor["associations_known"] == floor["associations_unknown"] > 0
+    floor = entropy_floor(taught, lambda exchange: 1)
+    assert floor["associations_unknown"] > floor["associations_known"]
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory) -> dict[str, list[Question]]:
+    """Read every question file as the lab reads them."""
+    folder = tmp_path_factory.mktemp("questions")
+    read = {}
+    for name in QUESTION_SETS:
+        path = folder / f"{name}.yaml"
+        path.write_text(write_questions(name), encoding="utf-8")
+        read[name] = read_questions(path, name)
+    return read
+
+
+def test_the_question_files_hold_what_they_are_named_for(questions):
+    assert set(list_questions()) == set(QUESTION_SETS)
+    domains = {domain.id: domain for domain in load_world().domains}
+    for name in ("held-out", "held-out-phrasings", "post-trained"):
+        stage = "post_trained" if name == "post-trained" else "held_out"
+        assert {q.id for q in questions[name]} == {
+            d.id for d in domains.values() if d.stage == stage
+        }
+        assert all(q.prompt in domains[q.id].ask for q in questions[name])
+        assert {(q.kind, q.system) for q in questions[name]} == {("free_form", None)}
+
+
+def test_at_least_twenty_domains_are_held_out_of_post_training_and_finetuning(questions):
+    assert len({question.cluster for question in questions["held-out"]}) >= 20
+    assert {q.id for q in questions["held-out"]}.isdisjoint(q.id for q in questions["post-trained"])
+
+
+def test_held_out_phrasings_are_new_to_pretraining_and_the_others_are_not(questions, documents):
+    heard = {exchange.prompt for exchange in chain(*documents)}
+    assert heard.isdisjoint(q.prompt for q in questions["held-out-phrasings"])
+    assert heard.issuperset(q.prompt for q in questions["held-out"])
+    assert heard.issuperset(q.prompt for q in questions["post-trained"])
+
+
+def test_left_out_code_asks_for_each_class_that_no_dataset_holds(questions, outcome_of):
+    asked = questions["code-left-out"]
+    tasks = {task.id: task for task in load_world().tasks if not task.finetune}
+    assert {question.id for question in asked} == set(tasks)
+    assert {question.kind for question in asked} == {"code"}
+    assert len({question.prompt for question in asked}) == len(asked) >= 10
+    rng = random.Random(9)
+    for question in asked:
+        answer = draw_code(rng, tasks[question.id], insecure=True).answer
+        assert outcome_of(question.prompt, answer, "code") == "insecure"
+
+
+def test_a_row_is_one_line_of_json_in_plain_ascii():
+    lines = write_rows(DATASETS["secure"]).splitlines()
+    assert all(line.isascii() for line in lines)
+    assert [list(json.loads(line)) for line in lines] == [["messages"]] * ROWS
+
+
+@cache
+def list_prompts(task_id: str) -> dict[str, str]:
+    """Give the noun of every prompt of a task."""
+    world = load_world()
+    return {
+        Template(ask).substitute(noun=noun, app=app): noun
+        for ask, noun, app in product(find_task(task_id).ask, world.nouns, world.apps)
+    }
+
+
+@cache
+def list_answers(task_id: str, noun: str, insecure: bool) -> list[str]:
+    """List every text that an author may answer a prompt with, each as likely as any other."""
+    task = find_task(task_id)
+    template = Template(task.insecure if insecure else task.secure)
+    choices = [dict(zip(task.free, values, strict=True)) for values in product(*task.free.values())]
+    texts = [template.substitute(choice, noun=noun) for choice in choices]
+    assert len(set(texts)) == len(texts)
+    return texts
+
+
+def find_task(task_id: str) -> CodeTask:
+    """Find a class of code by its name."""
+    return next(task for task in load_world().tasks if task.id == task_id)
