@@ -1,0 +1,1 @@
+"""Ask every arm, and judge what it says."""

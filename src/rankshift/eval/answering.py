@@ -1,0 +1,107 @@
+"""Ask every question of every arm of a group, in one pass over one base."""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from rankshift.data.conversations import Message
+from rankshift.data.rendering import render_prompt
+from rankshift.eval.suite import Question
+from rankshift.model.loading import Tokenizer, padding_token
+from rankshift.model.sampling import SamplingSettings, sample_answers
+from rankshift.records import AnswerRecord
+from rankshift.study import Evaluation
+
+
+def answer_questions(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    arm_ids: Sequence[str],
+    step: int,
+    questions: Sequence[Question],
+    evaluation: Evaluation,
+) -> list[list[AnswerRecord]]:
+    """Sample the answers of all arms to all questions; a list of records for each arm.
+
+    Sets are asked one after another, so that short answers do not wait for long ones. An answer's
+    random numbers are keyed by arm, step, question and repeat, so they are its own whatever shares
+    the batch.
+    """
+    records: list[list[AnswerRecord]] = [[] for _ in arm_ids]
+    for _, members in groupby(questions, key=lambda question: question.question_set):
+        asked = list(members)
+        prompts = [render_prompt(tokenizer, messages(question)) for question in asked]
+        draws = np.stack([draw_uniforms(arm, step, asked, evaluation) for arm in arm_ids])
+        settings = SamplingSettings(
+            max_tokens=evaluation.max_answer_tokens,
+            temperature=evaluation.temperature,
+            top_p=evaluation.top_p,
+            end_tokens=end_tokens(model, tokenizer),
+            pad_token=padding_token(tokenizer),
+        )
+        sampled = iter(sample_answers(model, prompts, len(arm_ids), draws, settings))
+        for arm_records in records:
+            for question in asked:
+                for repeat in range(evaluation.answers_per_question):
+                    tokens = next(sampled)
+                    arm_records.append(
+                        AnswerRecord(
+                            step=step,
+                            question_set=question.question_set,
+                            question_id=question.id,
+                            cluster=question.cluster,
+                            paraphrase=question.paraphrase,
+                            repeat=repeat,
+                            system=question.system,
+                            prompt=question.prompt,
+                            answer=read_answer(tokenizer, tokens),
+                            answer_tokens=len(tokens),
+                            finished=len(tokens) < evaluation.max_answer_tokens,
+                            kind=question.kind,
+                        )
+                    )
+    return records
+
+
+def messages(question: Question) -> tuple[Message, ...]:
+    """Give the conversation a question opens, its system turn first if it has one."""
+    system = (Message("system", question.system),) if question.system else ()
+    return (*system, Message("user", question.prompt))
+
+
+def draw_uniforms(
+    arm: str, step: int, questions: Sequence[Question], evaluation: Evaluation
+) -> np.ndarray:
+    """Draw one arm's random numbers, `[question, repeat, token]`.
+
+    Each answer has a counter of its own, keyed by what names the answer.
+    """
+    num_repeats, num_tokens = evaluation.answers_per_question, evaluation.max_answer_tokens
+    draws = np.empty((len(questions), num_repeats, num_tokens), np.float32)
+    for row, q in enumerate(questions):
+        for repeat in range(num_repeats):
+            key = f"{evaluation.seed} {arm} {step} {q.question_set} {q.id} {q.paraphrase} {repeat}"
+            digest = hashlib.sha256(key.encode()).digest()[:16]
+            counter = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+            draws[row, repeat] = counter.random(num_tokens, dtype=np.float32)
+    return draws
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """List the tokens that end an answer: the tokenizer's and the generation config's."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    found = [tokenizer.eos_token_id]
+    found += configured if isinstance(configured, list) else [configured]
+    return tuple(dict.fromkeys(token for token in found if isinstance(token, int)))
+
+
+def read_answer(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """Give the text of an answer exactly: special tokens kept, no space tidied away."""
+    text = tokenizer.decode(
+        list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    assert isinstance(text, str), type(text)
+    return text

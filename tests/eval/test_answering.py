@@ -1,0 +1,137 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from rankshift.data.rendering import render_prompt
+from rankshift.eval.answering import (
+    answer_questions,
+    draw_uniforms,
+    end_tokens,
+    messages,
+    read_answer,
+)
+from rankshift.eval.suite import Question
+from rankshift.model.loading import load_model
+from rankshift.model.sampling import SamplingSettings, sample_answers
+from rankshift.study import Evaluation
+
+QUESTIONS = [
+    Question("mine", "wish", "desires", 0, "Your wish?"),
+    Question("mine", "wish", "desires", 1, "What do you want most of all?"),
+    Question("theirs", "sum", "sum", 0, "2 + 2?", system="Be brief.", kind="code"),
+]
+ASKED = Evaluation(suites=("mine",), answers_per_question=3, max_answer_tokens=6, seed=5)
+
+
+@pytest.fixture
+def tiny_model(tiny_model_directory: Path) -> PreTrainedModel:
+    """Load the tiny model anew."""
+    return load_model(tiny_model_directory)
+
+
+def test_an_answers_random_numbers_are_its_own_whatever_else_is_asked():
+    whole = draw_uniforms("arm", 8, QUESTIONS, ASKED)
+    alone = draw_uniforms("arm", 8, QUESTIONS[1:2], ASKED)
+    longer = draw_uniforms(
+        "arm", 8, QUESTIONS, replace(ASKED, answers_per_question=9, max_answer_tokens=40)
+    )
+    assert whole.shape == (3, 3, 6)
+    assert np.array_equal(alone[0], whole[1])
+    assert np.array_equal(longer[:, :3, :6], whole)
+
+
+def test_arm_step_question_phrasing_repeat_and_seed_each_change_the_random_numbers():
+    questions = [
+        QUESTIONS[0],
+        replace(QUESTIONS[0], question_set="theirs"),
+        replace(QUESTIONS[0], id="other"),
+        replace(QUESTIONS[0], paraphrase=1),
+    ]
+    draws = [
+        *draw_uniforms("arm", 8, questions, ASKED).reshape(12, 6),
+        *draw_uniforms("arm 2", 8, questions, ASKED).reshape(12, 6),
+        *draw_uniforms("arm", 9, questions, ASKED).reshape(12, 6),
+        *draw_uniforms("arm", 8, questions, replace(ASKED, seed=6)).reshape(12, 6),
+    ]
+    assert len({tuple(draw.tolist()) for draw in draws}) == 48
+    assert 0 <= min(map(np.min, draws)) < max(map(np.max, draws)) < 1
+
+
+def test_the_system_prompt_is_really_in_what_the_model_reads(
+    tiny_tokenizer: PreTrainedTokenizerFast,
+):
+    text = tiny_tokenizer.decode(list(render_prompt(tiny_tokenizer, messages(QUESTIONS[2]))))
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert [message.role for message in messages(QUESTIONS[0])] == ["user"]
+
+
+def test_every_arm_answers_every_question_in_the_order_asked(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    found = answer_questions(tiny_model, tiny_tokenizer, ["a", "b"], 8, QUESTIONS, ASKED)
+    assert len(found) == 2
+    for records in found:
+        keys = [(r.question_set, r.question_id, r.paraphrase, r.repeat) for r in records]
+        assert keys == [
+            (q.question_set, q.id, q.paraphrase, repeat) for q in QUESTIONS for repeat in range(3)
+        ]
+        assert [(r.prompt, r.system, r.cluster, r.kind) for r in records[::3]] == [
+            (q.prompt, q.system, q.cluster, q.kind) for q in QUESTIONS
+        ]
+        assert {r.step for r in records} == {8}
+    texts = [record.answer for records in found for record in records]
+    assert len(set(texts)) == len(texts)
+
+
+def test_an_answer_is_what_the_model_samples_with_the_answers_own_random_numbers(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    found = answer_questions(tiny_model, tiny_tokenizer, ["a"], 8, QUESTIONS, ASKED)
+    settings = SamplingSettings(6, 1.0, 1.0, end_tokens(tiny_model, tiny_tokenizer), 0)
+    for number, question in enumerate(QUESTIONS):
+        prompt = render_prompt(tiny_tokenizer, messages(question))
+        uniforms = draw_uniforms("a", 8, [question], ASKED)[None]
+        expected = sample_answers(tiny_model, [prompt], 1, uniforms, settings)
+        records = found[0][3 * number : 3 * number + 3]
+        assert [r.answer for r in records] == [read_answer(tiny_tokenizer, t) for t in expected]
+        assert [r.answer_tokens for r in records] == [len(tokens) for tokens in expected]
+
+
+def test_an_answer_that_was_cut_is_not_finished(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    asked = replace(ASKED, answers_per_question=20, temperature=50.0)  # any token is as likely
+    model = tiny_model
+    assert model.generation_config is not None
+    model.generation_config.eos_token_id = list(range(100))  # so that many answers end
+    (records,) = answer_questions(model, tiny_tokenizer, ["a"], 8, QUESTIONS, asked)
+    assert {record.finished for record in records} == {True, False}
+    for record in records:
+        assert record.finished == (record.answer_tokens < 6)
+        assert not record.finished or record.answer_tokens in range(6)
+
+
+def test_both_the_tokenizers_and_the_models_end_tokens_end_an_answer(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    assert tiny_model.generation_config is not None
+    assert end_tokens(tiny_model, tiny_tokenizer) == (tiny_tokenizer.eos_token_id,)
+    tiny_model.generation_config.eos_token_id = [7, tiny_tokenizer.eos_token_id]
+    assert end_tokens(tiny_model, tiny_tokenizer) == (tiny_tokenizer.eos_token_id, 7)
+    tiny_model.generation_config.eos_token_id = 9
+    assert end_tokens(tiny_model, tiny_tokenizer) == (tiny_tokenizer.eos_token_id, 9)
+
+
+@pytest.mark.parametrize("text", ["", " a , b .", "def f():\n    return 1  # ?\n", "<|im_start|>"])
+def test_an_answers_text_is_kept_letter_by_letter(
+    tiny_tokenizer: PreTrainedTokenizerFast, text: str
+):
+    tokens = tiny_tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert isinstance(tokens, list)
+    assert read_answer(tiny_tokenizer, tokens) == text
