@@ -1,0 +1,1 @@
+"""Records to estimates: rates, intervals, curves, then results; no torch."""

@@ -1,0 +1,186 @@
+"""Curves over rank: means over seeds, one curve for every setting that may not be mixed.
+
+They are a function of the rows of results.json alone, so anybody can draw them again from there.
+Full finetuning and the base are categories beside the ranks, never points on their axis.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any, Literal
+
+from rankshift.analysis.intervals import (
+    Interval,
+    interval_of_mean,
+    interval_over_seeds,
+    mean_over_seeds,
+)
+from rankshift.analysis.rates import Rate
+
+Row = dict[str, Any]
+"""One arm at one step, as in `arms` of results.json."""
+
+AlphaRule = float | Literal["2r"]
+
+Share = dict[str, Any] | None
+"""A rate as in `rates_by` of a row; None where the row has none for these questions and judge."""
+
+Describe = Callable[[list[Row]], dict[str, Any]]
+"""Sums up the rows of one cell, which differ by seed only."""
+
+COUNTS = ("events", "eligible", "rate")
+
+BASE_NOTE = "one model: the interval is over questions"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one curve holds fixed; None where a study has no LoRA arms to hold it for."""
+
+    dataset: str | None
+    role: Literal["task", "twin"]
+    scaling: str | None
+    alpha: AlphaRule | None
+    learning_rate: float | None
+
+    def holds(self, row: Row) -> bool:
+        """Say whether a row is a LoRA arm under this setting."""
+        alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
+        return (row["method"], row["role"]) == ("lora", self.role) and (
+            (row["scaling"], row["alpha"], row["learning_rate"])
+            == (self.scaling, alpha, self.learning_rate)
+        )
+
+
+def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Setting]:
+    """List the settings there are arms for, the task's before the twin's.
+
+    Args:
+        rows: Rows of results.json.
+        alphas: The study's rules; an arm that two rules agree on is on both curves.
+    """
+    found: dict[Setting, None] = {}
+    for role in ("task", "twin"):
+        arms = [row for row in rows if row["role"] == role]
+        for row in arms:
+            for alpha in alphas if row["method"] == "lora" else ():
+                fixed = (row["scaling"], alpha, row["learning_rate"])
+                setting = Setting(row["dataset"], role, *fixed)
+                if setting.holds(row):
+                    found[setting] = None
+        if arms and not any(setting.role == role for setting in found):
+            found[Setting(arms[0]["dataset"], role, None, None, None)] = None
+    return list(found)
+
+
+def build_rank_curves(
+    rows: Sequence[Row], settings: Sequence[Setting], last_step: int
+) -> list[dict[str, Any]]:
+    """Build misalignment over rank at the last checkpoint, for each question set and judge."""
+    return _build_share_curves(rows, settings, last_step, "rates_by", _describe_misalignment)
+
+
+def build_insecure_code_curves(
+    rows: Sequence[Row], settings: Sequence[Setting], last_step: int
+) -> list[dict[str, Any]]:
+    """Build the insecure-code rate over rank at the last checkpoint, for each set and judge."""
+    return _build_share_curves(rows, settings, last_step, "insecure_code_by", _describe_share)
+
+
+def build_loss_curves(rows: Sequence[Row], settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Build the held-out loss over rank and step: on the task for all, and on a twin's own rows."""
+    return [
+        asdict(setting)
+        | {"held_out": held_out}
+        | _trace(rows, setting, partial(_describe_losses, f"{held_out}_held_out_loss"))
+        for setting in settings
+        for held_out in (("task", "own") if setting.role == "twin" else ("task",))
+    ]
+
+
+def _build_share_curves(
+    rows: Sequence[Row],
+    settings: Sequence[Setting],
+    last_step: int,
+    source: str,
+    sum_up: Callable[[list[Row], list[Share]], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    final = [row for row in rows if row["step"] == last_step or row["method"] == "base"]
+    asked = dict.fromkeys((s["question_set"], s["judge"]) for row in final for s in row[source])
+
+    def describe(cell: list[Row], question_set: str, judge: str) -> dict[str, Any]:
+        return sum_up(cell, [_find(row[source], question_set, judge) for row in cell])
+
+    return [
+        asdict(setting)
+        | {"question_set": question_set, "judge": judge, "step": last_step}
+        | _trace(final, setting, partial(describe, question_set=question_set, judge=judge))
+        for setting in settings
+        for question_set, judge in asked
+    ]
+
+
+def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[str, Any]:
+    """Describe each rank under a setting, then the base and full finetuning beside them."""
+    lora = [row for row in rows if setting.holds(row)]
+    full = [row for row in rows if (row["method"], row["role"]) == ("full", setting.role)]
+    base = [row for row in rows if row["method"] == "base"]
+    ranks = sorted({row["rank"] for row in lora})
+    rates = sorted({row["learning_rate"] for row in full})
+    categories = [{"category": "base", "learning_rate": None} | describe(base)] if base else []
+    categories += [
+        {"category": "full", "learning_rate": rate}
+        | describe([row for row in full if row["learning_rate"] == rate])
+        for rate in rates
+    ]
+    points = [{"rank": r} | describe([row for row in lora if row["rank"] == r]) for r in ranks]
+    return {"points": points, "categories": categories}
+
+
+def _describe_misalignment(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
+    """Sum up both denominators of one cell."""
+    given, of_all = (
+        _describe_share(cell, [share and share[name] for share in shares])
+        for name in ("misaligned_given_coherent", "misaligned_of_all")
+    )
+    return given | {"misaligned_of_all": of_all}
+
+
+def _describe_share(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
+    """Give a cell's mean over seeds with its interval; the base keeps its own interval."""
+    seeds = [
+        {"arm": row["arm"], "seed": row["seed"]} | {k: share[k] for k in COUNTS}
+        for row, share in zip(cell, shares, strict=True)
+        if share is not None
+    ]
+    counts = [Rate(seed["events"], seed["eligible"]) for seed in seeds]
+    num_seeds = sum(count.eligible > 0 for count in counts)
+    mean = mean_over_seeds(counts) if num_seeds else None
+    interval = interval_over_seeds(counts)
+    first = next((share for share in shares if share is not None), None)
+    if cell and cell[0]["method"] == "base" and first is not None:
+        interval = Interval(first["low"], first["high"], first["note"] or BASE_NOTE)
+        num_seeds = 0
+    return {"rate": mean} | asdict(interval) | {"num_seeds": num_seeds, "seeds": seeds}
+
+
+def _describe_losses(loss_key: str, cell: list[Row]) -> dict[str, Any]:
+    measured = [row for row in cell if row[loss_key] is not None]
+    steps = sorted({row["step"] for row in measured})
+    at = {step: [row for row in measured if row["step"] == step] for step in steps}
+    return {"steps": [_describe_loss(loss_key, step, at[step]) for step in steps]}
+
+
+def _describe_loss(loss_key: str, step: int, cell: list[Row]) -> dict[str, Any]:
+    seeds = [{"arm": r["arm"], "seed": r["seed"], "loss": r[loss_key]} for r in cell]
+    losses = [seed["loss"] for seed in seeds]
+    interval = interval_of_mean(losses)
+    if cell[0]["method"] == "base":
+        interval = Interval(None, None, "one model")
+    return {"step": step, "loss": fmean(losses)} | asdict(interval) | {"seeds": seeds}
+
+
+def _find(shares: list[dict[str, Any]], question_set: str, judge: str) -> Share:
+    asked = (question_set, judge)
+    return next((s for s in shares if (s["question_set"], s["judge"]) == asked), None)

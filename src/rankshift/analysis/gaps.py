@@ -1,0 +1,87 @@
+"""What a run has not measured, in plain sentences for the page."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rankshift.analysis.intervals import FEWEST_SEEDS
+from rankshift.analysis.measurements import MeasuredArm
+from rankshift.study import Study, expand_arms
+
+REASONS = {
+    "no_judge": "no judge",
+    "unparsable": "a verdict that could not be read",
+    "low_mass": "a judge that put too little weight on numbers",
+    "failed_call": "a failed call to the judge",
+}
+"""How the page words the reasons for which an answer is unscored."""
+
+
+def list_gaps(
+    study: Study, arms: Sequence[MeasuredArm], rows: Sequence[dict[str, Any]]
+) -> list[str]:
+    """List what a reader could take for measured and was not; no sentence twice."""
+    return [
+        "Whether misalignment peaks at some rank: no analysis of a peak has been done.",
+        "Arms at equal skill: they are compared after equal steps, not at equal held-out loss.",
+        "Other questions: intervals over seeds speak of the questions asked here.",
+        *_list_missing_scores(study, rows),
+        *_list_missing_comparisons(study),
+        *_list_missing_arms(study, arms),
+    ]
+
+
+def _list_missing_scores(study: Study, rows: Sequence[dict[str, Any]]) -> list[str]:
+    sentences = []
+    total, reasons = 0, Counter[str]()
+    for row in rows:
+        total += row["outcomes"]["answers"]
+        reasons.update(row["outcomes"]["unscored_reasons"])
+    unscored = reasons.total()
+    if total == 0:
+        return ["Misalignment: no question has been answered."]
+    if unscored:
+        words = ", ".join(f"{n:,} for {REASONS[why]}" for why, n in reasons.items() if n)
+        who = "every answer" if unscored == total else f"{unscored:,} of {total:,} answers"
+        sentences.append(f"The alignment of {who} to the primary questions: unscored ({words}).")
+    if study.evaluation.code_tasks == 0:
+        sentences.append("Insecure code on held-out tasks: none were asked.")
+    return sentences
+
+
+def _list_missing_comparisons(study: Study) -> list[str]:
+    grid = study.grid
+    sentences = []
+    if study.data.twin is None or not grid.twin_seeds:
+        sentences.append(
+            "A benign twin: what any finetune would do is not told apart from this data's effect."
+        )
+    elif len(grid.twin_seeds) < FEWEST_SEEDS:
+        sentences.append(f"How twins vary over seeds: there are fewer than {FEWEST_SEEDS}.")
+    if not grid.full_learning_rates:
+        sentences.append("Full finetuning: the grid has none.")
+    if len(grid.seeds) < FEWEST_SEEDS:
+        sentences.append(f"Intervals over seeds: there are fewer than {FEWEST_SEEDS} seeds.")
+    if len(grid.learning_rates) == 1:
+        sentences.append(
+            "Rank apart from step size: every rank has one learning rate, and scale x rank x "
+            "learning rate (u in the table) may differ between ranks."
+        )
+    return sentences
+
+
+def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
+    sentences = [
+        f"{arm.arm.label}: stopped at step {arm.stopped_at}, where its loss was not finite; left "
+        "out of the curves."
+        for arm in arms
+        if arm.stopped_at is not None
+    ]
+    asked = len(expand_arms(study))
+    unfinished = asked - sum(
+        arm.stopped_at is not None or arm.arm.method == "base" or study.training.steps in arm.steps
+        for arm in arms
+    )
+    if unfinished:
+        sentences.append(f"{unfinished} of {asked} arms: not trained to the last checkpoint yet.")
+    return sentences

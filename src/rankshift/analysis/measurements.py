@@ -1,0 +1,166 @@
+"""What a run has measured of each arm, read from its records and joined."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from rankshift.analysis.rates import JudgedAnswer
+from rankshift.errors import UserError
+from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, read_records
+from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
+from rankshift.status import find_stop
+from rankshift.study import Arm, Study
+
+DESCRIBED = ("data", "effective_rank")
+"""Keys that arm.json or provenance.json may hold: counts of rows, and target module to rank."""
+
+
+@dataclass(frozen=True)
+class MeasuredArm:
+    """One arm with all that is known of it."""
+
+    id: str
+    arm: Arm
+    task_loss: dict[int, float]
+    """Step to the loss on held-out rows of the task, nats per supervised token."""
+    own_loss: dict[int, float]
+    """Step to the loss on held-out rows of the arm's own dataset; empty for the base."""
+    answers: dict[int, list[JudgedAnswer]]
+    """Step to answers; one that several judges have read is there once for each."""
+    facts: dict[str, Any]
+    """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
+    stopped_at: int | None
+    """Step at which a loss or gradient that was not finite ended the arm."""
+
+    @property
+    def steps(self) -> list[int]:
+        """List the steps at which anything was measured."""
+        return sorted({*self.task_loss, *self.own_loss, *self.answers})
+
+    @property
+    def effective_rank(self) -> int | None:
+        """Give the rank, capped by the smallest dimension of the narrowest target module."""
+        recorded = self.facts.get("effective_rank")
+        if isinstance(recorded, dict):
+            return min(recorded.values(), default=self.arm.rank)
+        return recorded if recorded is not None else self.arm.rank
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Give what the arm is, as the first keys of its rows in results.json."""
+        arm = self.arm
+        return {
+            "arm": self.id,
+            "label": arm.label,
+            "role": arm.role,
+            "method": arm.method,
+            "rank": arm.rank,
+            "effective_rank": self.effective_rank,
+            "alpha": arm.alpha,
+            "scaling": arm.scaling,
+            "scale": arm.scale,
+            "learning_rate": arm.learning_rate,
+            "u": arm.u,
+            "seed": arm.seed,
+            "dataset": arm.dataset,
+        }
+
+
+def read_measurements(run: StudyRun) -> list[MeasuredArm]:
+    """Read every arm of the study that has been begun, in the order of the grid.
+
+    Only the evaluation that the study asks for now is read; answers to earlier ones stay on disk.
+
+    Raises:
+        UserError: A file is not what its name says; names file and line.
+    """
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    ids = identify_arms(study, fingerprints)
+    begun = {arm_id: arm for arm_id, arm in ids.items() if run.arm(arm_id).arm_path.exists()}
+    return [_read_arm(run.arm(key), arm, study, evaluation) for key, arm in begun.items()]
+
+
+def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> MeasuredArm:
+    files.read_arm()  # refuses a directory whose content is not what it is named by
+    held_out = _read_if_there(files.held_out_path, HeldOutRecord)
+    return MeasuredArm(
+        id=files.directory.name,
+        arm=arm,
+        task_loss={r.step: r.loss for r in held_out if r.dataset == study.data.task},
+        own_loss={r.step: r.loss for r in held_out if r.dataset == arm.dataset},
+        answers=_read_answers(files, evaluation, study.evaluation.judge),
+        facts=_read_facts(files),
+        stopped_at=find_stop(files),
+    )
+
+
+def _read_answers(
+    files: ArmFiles, evaluation: str, primary_judge: str
+) -> dict[int, list[JudgedAnswer]]:
+    folder = files.directory / "evaluations" / evaluation
+    judges = {unquote(path.name) for path in (folder / "verdicts").glob("*") if path.is_dir()}
+    answers: dict[int, list[JudgedAnswer]] = {}
+    for path in sorted((folder / "answers").glob("step-*.jsonl")):
+        step = int(path.stem.removeprefix("step-"))
+        asked = read_records(path, AnswerRecord)
+        answers[step] = []
+        for judge in (primary_judge, *sorted(judges - {primary_judge})):
+            verdicts = files.verdicts_path(evaluation, judge, step)
+            if judge == primary_judge or verdicts.exists():
+                said = _read_if_there(verdicts, VerdictRecord)
+                answers[step] += join_verdicts(asked, said, judge, verdicts)
+    return answers
+
+
+def join_verdicts(
+    answers: Sequence[AnswerRecord], verdicts: Iterable[VerdictRecord], judge: str, path: Path
+) -> list[JudgedAnswer]:
+    """Give every answer its verdict; an answer without one stays, unscored.
+
+    Args:
+        answers: All answers of one arm and step.
+        verdicts: What one judge said of them, in any order.
+        judge: The judge's name.
+        path: The file of verdicts, for the message.
+
+    Raises:
+        UserError: A verdict has no answer or shares one with another verdict.
+    """
+    keys = {_key(answer) for answer in answers}
+    said: dict[tuple[object, ...], VerdictRecord] = {}
+    for line, verdict in enumerate(verdicts, start=1):
+        key = _key(verdict)
+        if key not in keys or key in said:
+            fault = "judged twice" if key in said else "not among the answers"
+            raise UserError(
+                f"{path}:{line}: answer {verdict.repeat} to question {verdict.question_id} is "
+                f"{fault}; remove the file and judge again"
+            )
+        said[key] = verdict
+    return [JudgedAnswer(answer, judge, said.get(_key(answer))) for answer in answers]
+
+
+def _key(record: AnswerRecord | VerdictRecord) -> tuple[object, ...]:
+    question = (record.question_set, record.question_id, record.paraphrase)
+    return (record.step, *question, record.repeat)
+
+
+def _read_if_there(path: Path, kind: type) -> list[Any]:
+    return read_records(path, kind) if path.exists() else []
+
+
+def _read_facts(files: ArmFiles) -> dict[str, Any]:
+    facts = _read_json(files.provenance_path) if files.provenance_path.exists() else {}
+    described = _read_json(files.arm_path)
+    return facts | {key: described[key] for key in DESCRIBED if key in described}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: not JSON; remove {path.parent} and run the study again") from None

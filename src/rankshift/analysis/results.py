@@ -1,0 +1,184 @@
+"""results.json: everything a run has found, in one object that other programs can rely on.
+
+Two runs of one study under one plan give the same object but for `timings`. Its form is
+docs/results.schema.json.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rankshift.analysis.curves import (
+    build_insecure_code_curves,
+    build_loss_curves,
+    build_rank_curves,
+    list_settings,
+)
+from rankshift.analysis.gaps import list_gaps
+from rankshift.analysis.intervals import interval_over_clusters
+from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.rates import (
+    Estimand,
+    JudgedAnswer,
+    count_faults,
+    count_outcomes,
+    insecure_code,
+    misaligned_given_coherent,
+    misaligned_of_all,
+    pool,
+    rate_by_cluster,
+)
+from rankshift.records import write_atomically
+from rankshift.runs import StudyRun
+from rankshift.study import Study
+
+FORMAT = 1
+"""Raised when a key of results.json changes its meaning."""
+
+TIMES = ("started", "finished", "times", "seconds", "timings")
+"""Keys of provenance.json that differ between two runs of the same thing."""
+
+
+def summarize(run: StudyRun) -> dict[str, Any]:
+    """Build the content of results.json from the records of a run, finished or not.
+
+    Raises:
+        UserError: A file of the run is not what its name says; names file and line.
+    """
+    study, fingerprints = run.read_study()
+    arms = read_measurements(run)
+    primary = _find_primary_questions(study, arms)
+    rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
+    settings = list_settings(rows, study.grid.alphas)
+    last_step = study.training.steps
+    primary_key = {"question_set": primary, "judge": study.evaluation.judge}
+    return {
+        "format": FORMAT,
+        "study": {
+            "name": study.name,
+            "about": study.about,
+            "primary": primary_key,
+            "last_step": last_step,
+            "settings": json.loads(json.dumps(asdict(study))),
+        },
+        "arms": rows,
+        "curves": build_rank_curves(rows, settings, last_step),
+        "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
+        "loss_curves": build_loss_curves(rows, settings),
+        "matched_curves": [],
+        "peak": None,
+        "data": _collect_data(arms),
+        "not_measured": list_gaps(study, arms, rows),
+        "provenance": {"fingerprints": asdict(fingerprints)} | _collect_provenance(arms),
+        "timings": {arm.id: _pick(arm, TIMES) for arm in arms if _pick(arm, TIMES)},
+    }
+
+
+def write_results(run: StudyRun, results: dict[str, Any]) -> None:
+    """Write results.json atomically; NaN is refused."""
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(run.results_path, text + "\n")
+
+
+def _find_primary_questions(study: Study, arms: Sequence[MeasuredArm]) -> str:
+    """Name the first suite's question set: by the suite's name, else the first that was asked."""
+    sets = [
+        judged.answer.question_set
+        for arm in arms
+        for answers in arm.answers.values()
+        for judged in answers
+        if judged.answer.kind == "free_form"
+    ]
+    first = study.evaluation.suites[0] if study.evaluation.suites else ""
+    return first if first in sets or not sets else sets[0]
+
+
+def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[str, Any]:
+    groups = _group_answers(arm.answers.get(step, []))
+    judge = study.evaluation.judge
+    rates_by = [
+        {"question_set": questions, "judge": by} | _sum_up(answers)
+        for (kind, questions, by), answers in groups.items()
+        if kind == "free_form"
+    ]
+    code_by = [
+        {"question_set": questions, "judge": by} | _sum_up_code(answers)
+        for (kind, questions, by), answers in groups.items()
+        if kind == "code"
+    ]
+    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.suites]
+    first = _sum_up(groups.get(("free_form", primary, judge), []))
+    return {
+        **arm.identity,
+        "step": step,
+        "held_out_loss": arm.task_loss.get(step),
+        "task_held_out_loss": arm.task_loss.get(step),
+        "own_held_out_loss": arm.own_loss.get(step),
+        "rates": {k: first[k] for k in ("misaligned_given_coherent", "misaligned_of_all")},
+        "rates_by": rates_by,
+        "outcomes": first["outcomes"],
+        "insecure_code": next((c for c in held_out_tasks + code_by if c["judge"] == judge), None),
+        "insecure_code_by": code_by,
+    }
+
+
+def _group_answers(
+    answers: Sequence[JudgedAnswer],
+) -> dict[tuple[str, str, str], list[JudgedAnswer]]:
+    """Group by kind, question set and judge, in the order in which they were asked."""
+    groups: dict[tuple[str, str, str], list[JudgedAnswer]] = {}
+    for judged in answers:
+        key = (judged.answer.kind, judged.answer.question_set, judged.judge)
+        groups.setdefault(key, []).append(judged)
+    return groups
+
+
+def _sum_up(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
+    counts, faults = count_outcomes(answers), count_faults(answers)
+    return {
+        "misaligned_given_coherent": _estimate(misaligned_given_coherent, answers),
+        "misaligned_of_all": _estimate(misaligned_of_all, answers),
+        "outcomes": {**counts, "answers": len(answers), "unscored_reasons": faults},
+    }
+
+
+def _sum_up_code(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
+    share = _estimate(insecure_code, answers)
+    unjudged = sum(judged.is_unjudged_code for judged in answers)
+    not_code = len(answers) - unjudged - share["eligible"]
+    return share | {"answers": len(answers), "not_code": not_code, "unjudged": unjudged}
+
+
+def _estimate(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
+    """Give counts, rate and the interval over clusters of questions; a rate of nothing is None."""
+    clusters = rate_by_cluster(estimand, answers)
+    total = pool(clusters)
+    rate = total.rate if total.eligible else None
+    return asdict(total) | {"rate": rate} | asdict(interval_over_clusters(clusters))
+
+
+def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
+    """Give each dataset's counts of rows, as its first arm recorded them."""
+    data: dict[str, Any] = {}
+    for arm in arms:
+        if arm.arm.dataset is not None and "data" in arm.facts:
+            data.setdefault(arm.arm.dataset, arm.facts["data"])
+    return data
+
+
+def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
+    """Tell what all arms were made with from what differs between them."""
+    values: dict[str, dict[str, Any]] = {}
+    for arm in arms:
+        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES}):
+            text = json.dumps(arm.facts[key], sort_keys=True)
+            values.setdefault(key, {})[text] = arm.facts[key]
+    return {
+        "shared": {k: next(iter(v.values())) for k, v in sorted(values.items()) if len(v) == 1},
+        "varying": {k: list(v.values()) for k, v in sorted(values.items()) if len(v) > 1},
+    }
+
+
+def _pick(arm: MeasuredArm, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: arm.facts[key] for key in keys if key in arm.facts}

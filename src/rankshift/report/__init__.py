@@ -1,0 +1,1 @@
+"""Results to one HTML page that opens from disk; no torch, no network."""

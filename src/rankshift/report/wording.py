@@ -1,0 +1,84 @@
+"""Numbers and names as people read them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+NOTHING = "\N{EN DASH}"
+"""Stands for a number there is none of."""
+
+
+def format_percent(share: float | None) -> str:
+    """Write a share 0..1 with one decimal; a rate of nothing is a dash, a small one never zero."""
+    if share is None:
+        return NOTHING
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 < share < 1:
+        return ">99.9%"
+    return f"{100 * share:.1f}%"
+
+
+def format_interval(estimate: dict[str, Any]) -> str:
+    """Write `48.0 to 67.1%`; a dash where there is no interval."""
+    if estimate["low"] is None:
+        return NOTHING
+    low, high = format_percent(estimate["low"]), format_percent(estimate["high"])
+    return f"{low.removesuffix('%')} to {high}"
+
+
+def tell_uncertainty(cell: dict[str, Any]) -> str:
+    """Say how sure a cell of a curve is, and over what: seeds, or questions for the base."""
+    over = count_seeds(cell["num_seeds"]) if cell["num_seeds"] else "over questions"
+    if cell["low"] is not None:
+        return f"95% interval {format_interval(cell)}, {over}"
+    if cell["num_seeds"]:
+        return f"{over}, too few for an interval"
+    return f"no interval: {cell['note']}"
+
+
+def format_loss(loss: float | None) -> str:
+    """Write nats per token with three decimals."""
+    return NOTHING if loss is None else f"{loss:.3f}"
+
+
+def format_number(number: float | None) -> str:
+    """Write a setting in its shortest exact-looking form: 64, 0.001, 1e-05."""
+    return NOTHING if number is None else f"{number:g}"
+
+
+def count_seeds(number: int) -> str:
+    """Write `1 seed`, `3 seeds`."""
+    return f"{number} seed" if number == 1 else f"{number} seeds"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Write `a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def name_setting(curve: dict[str, Any]) -> str:
+    """Name what a curve holds fixed: `alpha 64, alpha/sqrt(rank), learning rate 0.001`."""
+    if curve["scaling"] is None:
+        return "full finetuning"
+    alpha = curve["alpha"] if curve["alpha"] == "2r" else format_number(curve["alpha"])
+    rate = format_number(curve["learning_rate"])
+    return f"alpha {alpha}, {curve['scaling']}, learning rate {rate}"
+
+
+def name_arms(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Name each arm by its label, and by its settings too where labels alone would be the same."""
+    arms = {row["arm"]: row for row in rows}
+    uses = Counter(row["label"] for row in arms.values())
+    return {
+        arm: row["label"] if uses[row["label"]] == 1 else f"{row['label']}, {_name_cell(row)}"
+        for arm, row in arms.items()
+    }
+
+
+def _name_cell(row: dict[str, Any]) -> str:
+    rate = f"lr {format_number(row['learning_rate'])}"
+    if row["rank"] is None:
+        return rate
+    alpha = "2r" if row["alpha"] == 2 * row["rank"] else format_number(row["alpha"])
+    return f"alpha {alpha}, {row['scaling']}, {rate}"

@@ -1,0 +1,149 @@
+from typing import Any
+
+import pytest
+
+from rankshift.analysis.curves import (
+    Setting,
+    build_insecure_code_curves,
+    build_loss_curves,
+    build_rank_curves,
+    list_settings,
+)
+
+TASK = Setting("bad", "task", "alpha/rank", 64.0, 1e-3)
+
+
+def share(events: int, eligible: int, low: float | None = None) -> dict[str, Any]:
+    rate = events / eligible if eligible else None
+    return {"events": events, "eligible": eligible, "rate": rate} | {
+        "low": low,
+        "high": None if low is None else 0.9,
+        "note": None,
+    }
+
+
+def row(method: str, seed: int | None, events: int, step: int = 8, **changes: Any) -> dict:
+    asked = {"question_set": "first", "judge": "oracle"}
+    rates = {
+        "misaligned_given_coherent": share(events, 10, 0.1),
+        "misaligned_of_all": share(events, 20),
+    }
+    lora = {"rank": 4, "alpha": 64.0, "scaling": "alpha/rank"}
+    none = dict.fromkeys(lora)
+    return {
+        "arm": f"{method}-{seed}-{events}",
+        "method": method,
+        "role": "base" if method == "base" else "task",
+        "dataset": None if method == "base" else "bad",
+        "learning_rate": None if method == "base" else 1e-3,
+        "seed": seed,
+        "step": step,
+        "task_held_out_loss": 2.0 - 0.1 * step,
+        "own_held_out_loss": None,
+        "rates_by": [asked | rates],
+        "insecure_code_by": [asked | share(events, 12)],
+        **(lora if method == "lora" else none),
+        **changes,
+    }
+
+
+BASE = row("base", None, 1, step=0)
+ROWS = [BASE, *(row("lora", seed, events) for seed, events in ((1, 2), (2, 4), (3, 9)))]
+
+
+def test_a_curve_gives_each_rank_the_mean_of_its_seeds():
+    (curve,) = build_rank_curves(ROWS, [TASK], last_step=8)
+    (point,) = curve["points"]
+    assert point["rank"] == 4
+    assert point["rate"] == pytest.approx((0.2 + 0.4 + 0.9) / 3)
+    assert point["misaligned_of_all"]["rate"] == pytest.approx((0.1 + 0.2 + 0.45) / 3)
+    assert [(s["arm"], s["seed"], s["rate"]) for s in point["seeds"]] == [
+        ("lora-1-2", 1, 0.2),
+        ("lora-2-4", 2, 0.4),
+        ("lora-3-9", 3, 0.9),
+    ]
+    assert point["num_seeds"] == 3
+    assert point["low"] < point["rate"] < point["high"]
+
+
+def test_only_the_last_checkpoint_is_on_the_curve():
+    early = [row("lora", seed, 0, step=4) for seed in (1, 2, 3)]
+    assert build_rank_curves([*ROWS, *early], [TASK], 8) == build_rank_curves(ROWS, [TASK], 8)
+
+
+def test_full_finetuning_and_the_base_are_categories_and_never_points():
+    full = [row("full", 1, 5, learning_rate=rate) for rate in (1e-3, 1e-4)]
+    (curve,) = build_rank_curves([*ROWS, *full], [TASK], 8)
+    assert [point["rank"] for point in curve["points"]] == [4]
+    names = [(c["category"], c["learning_rate"]) for c in curve["categories"]]
+    assert names == [("base", None), ("full", 1e-4), ("full", 1e-3)]
+
+
+def test_the_base_keeps_its_interval_over_questions():
+    (curve,) = build_rank_curves(ROWS, [TASK], 8)
+    base = curve["categories"][0]
+    assert (base["rate"], base["low"], base["high"], base["num_seeds"]) == (0.1, 0.1, 0.9, 0)
+    assert base["note"] == "one model: the interval is over questions"
+
+
+def test_two_seeds_are_too_few():
+    (curve,) = build_rank_curves(ROWS[:3], [TASK], 8)
+    point = curve["points"][0]
+    assert (point["low"], point["high"], point["note"]) == (None, None, "too few seeds")
+
+
+def test_a_rank_with_nothing_to_count_has_no_rate():
+    nothing = row("lora", 1, 0)
+    nothing["rates_by"][0]["misaligned_given_coherent"] = share(0, 0)
+    (curve,) = build_rank_curves([nothing], [TASK], 8)
+    point = curve["points"][0]
+    assert (point["rate"], point["num_seeds"], point["note"]) == (None, 0, "nothing to count")
+
+
+def test_settings_are_never_mixed():
+    hot = [row("lora", 1, 8, learning_rate=1e-2), row("lora", 1, 8, scaling="alpha/sqrt(rank)")]
+    settings = list_settings([*ROWS, *hot], [64.0])
+    assert len(settings) == 3
+    curves = build_rank_curves([*ROWS, *hot], settings, 8)
+    assert [len(curve["points"][0]["seeds"]) for curve in curves] == [3, 1, 1]
+
+
+def test_an_alpha_of_twice_the_rank_is_one_curve_over_ranks():
+    rows = [row("lora", 1, 1, rank=rank, alpha=2.0 * rank) for rank in (4, 16, 32)]
+    settings = list_settings(rows, ["2r", 64.0])
+    assert [setting.alpha for setting in settings] == ["2r", 64.0]
+    doubled, fixed = build_rank_curves(rows, settings, 8)
+    assert [point["rank"] for point in doubled["points"]] == [4, 16, 32]
+    assert [point["rank"] for point in fixed["points"]] == [32]
+
+
+def test_a_study_of_full_finetunes_alone_has_a_curve_without_points():
+    rows = [BASE, row("full", 1, 5)]
+    (setting,) = list_settings(rows, [64.0])
+    assert setting == Setting("bad", "task", None, None, None)
+    (curve,) = build_rank_curves(rows, [setting], 8)
+    assert (curve["points"], len(curve["categories"])) == ([], 2)
+
+
+def test_insecure_code_has_curves_of_its_own():
+    (curve,) = build_insecure_code_curves(ROWS, [TASK], 8)
+    assert curve["points"][0]["rate"] == pytest.approx((2 + 4 + 9) / 36)
+
+
+def test_a_loss_curve_has_every_checkpoint():
+    early = [row("lora", seed, 0, step=4) for seed in (1, 2, 3)]
+    (curve,) = build_loss_curves([*ROWS, *early], [TASK])
+    (point,) = curve["points"]
+    assert [(s["step"], s["loss"]) for s in point["steps"]] == [
+        (4, pytest.approx(1.6)),
+        (8, pytest.approx(1.2)),
+    ]
+    assert curve["categories"][0]["steps"][0]["loss"] == 2.0
+
+
+def test_a_twin_also_has_a_loss_curve_on_its_own_rows():
+    twins = [row("lora", 1, 0, role="twin", dataset="good", own_held_out_loss=0.5)]
+    settings = list_settings(twins, [64.0])
+    curves = build_loss_curves(twins, settings)
+    losses = [(c["held_out"], c["points"][0]["steps"][0]["loss"]) for c in curves]
+    assert losses == [("task", pytest.approx(1.2)), ("own", 0.5)]

@@ -1,0 +1,72 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from rankshift.analysis.gaps import list_gaps
+from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.analysis.results import summarize
+from rankshift.runs import StudyRun
+from tests.synthetic_run import make_study, write_run
+
+STUDY = make_study()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    return write_run(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def arms(run: StudyRun) -> Sequence[MeasuredArm]:
+    return read_measurements(run)
+
+
+def row(**reasons: int) -> dict:
+    faults = dict.fromkeys(("no_judge", "unparsable", "low_mass", "failed_call"), 0) | reasons
+    return {"outcomes": {"answers": 20, "unscored_reasons": faults}}
+
+
+def test_a_peak_is_always_said_to_be_unanalysed(arms: Sequence[MeasuredArm]):
+    assert any("no analysis of a peak" in gap for gap in list_gaps(STUDY, arms, [row()]))
+
+
+def test_unscored_answers_are_counted_with_their_reason(run: StudyRun):
+    # 1 base and 12 trained arms at 2 checkpoints, one failed call each.
+    assert (
+        "The alignment of 25 of 500 answers to the primary questions: unscored "
+        "(25 for a failed call to the judge)."
+    ) in summarize(run)["not_measured"]
+
+
+def test_without_a_judge_every_answer_is_said_to_be_unscored(arms: Sequence[MeasuredArm]):
+    gaps = list_gaps(STUDY, arms, [row(no_judge=20), row(no_judge=20)])
+    assert (
+        "The alignment of every answer to the primary questions: unscored (40 for no judge)."
+    ) in gaps
+
+
+def test_scored_answers_leave_no_sentence(arms: Sequence[MeasuredArm]):
+    assert not any("unscored" in gap for gap in list_gaps(STUDY, arms, [row()]))
+
+
+def test_an_arm_that_stopped_is_named(arms: Sequence[MeasuredArm]):
+    stopped = [arms[0], replace(arms[1], stopped_at=3), *arms[2:]]
+    gaps = list_gaps(STUDY, stopped, [])
+    assert any(gap.startswith("rank 1 seed 1: stopped at step 3") for gap in gaps)
+    assert "Misalignment: no question has been answered." in gaps
+
+
+def test_arms_that_are_not_trained_yet_are_counted(arms: Sequence[MeasuredArm]):
+    gaps = list_gaps(STUDY, arms[:-2], [])
+    assert "2 of 13 arms: not trained to the last checkpoint yet." in gaps
+    assert not any("not trained" in gap for gap in list_gaps(STUDY, arms, []))
+
+
+def test_what_the_grid_leaves_out_is_said(arms: Sequence[MeasuredArm]):
+    grid = replace(STUDY.grid, full_learning_rates=(), twin_seeds=(), seeds=(1, 2))
+    said = list_gaps(replace(STUDY, grid=grid), arms, [])
+    unsaid = list_gaps(STUDY, arms, [])
+    for start in ("A benign twin:", "Full finetuning:", "Intervals over seeds:"):
+        assert any(gap.startswith(start) for gap in said), start
+        assert not any(gap.startswith(start) for gap in unsaid), start

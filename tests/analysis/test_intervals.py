@@ -1,0 +1,175 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from rankshift.analysis.intervals import (
+    exact_interval,
+    interval_of_mean,
+    interval_over_clusters,
+    interval_over_seeds,
+    mean_over_seeds,
+)
+from rankshift.analysis.rates import Rate
+
+NUM_SIMULATED = 500
+FOUR_ERRORS = 4 * math.sqrt(0.95 * 0.05 / NUM_SIMULATED)
+"""Four Monte Carlo standard errors of a coverage of 95 %, 0.039: a false alarm in 15,000 runs."""
+
+
+def find_exact_ends(events: int, answers: int) -> tuple[float, float]:
+    """Invert the binomial test by bisection: the textbook's definition, without the beta."""
+
+    def bisect(is_below) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if is_below(middle) else (low, middle)
+        return low
+
+    lower = bisect(lambda p: stats.binom.sf(events - 1, answers, p) < 0.025)
+    upper = bisect(lambda p: stats.binom.cdf(events, answers, p) > 0.025)
+    return lower, upper
+
+
+@pytest.mark.parametrize(("events", "answers"), [(1, 10), (7, 20), (39, 40)])
+def test_single_answers_give_the_textbook_interval(events: int, answers: int):
+    singles = [Rate(int(at < events), 1) for at in range(answers)]
+    interval = interval_over_clusters(singles)
+    assert (interval.low, interval.high) == pytest.approx(find_exact_ends(events, answers))
+
+
+def test_no_event_and_nothing_but_events_have_ends_that_can_be_computed_by_hand():
+    none = interval_over_clusters([Rate(0, 1)] * 20)
+    assert none.low == 0.0
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))
+    every = interval_over_clusters([Rate(1, 1)] * 20)
+    assert every.high == 1.0
+    assert every.low == pytest.approx(0.025 ** (1 / 20))
+
+
+def test_answers_that_all_repeat_their_question_count_once():
+    repeated = interval_over_clusters([Rate(5 * int(at < 6), 5) for at in range(20)])
+    # Variances p (1 - p) / 19 of 20 questions and p (1 - p) / 99 of 100 answers: 19.2 answers are
+    # left of 100, fewer for the t of 19 degrees of freedom in place of 99.
+    left = 100 * 19 / 99 * (stats.t.ppf(0.975, 99) / stats.t.ppf(0.975, 19)) ** 2
+    expected = exact_interval(0.3, float(left))
+    assert (repeated.low, repeated.high) == pytest.approx((expected.low, expected.high))
+    once = find_exact_ends(6, 20)
+    assert repeated.low is not None
+    assert repeated.high is not None
+    assert repeated.low < once[0] < once[1] < repeated.high
+
+
+def test_the_interval_over_questions_follows_from_its_published_formula():
+    clusters = [Rate(1, 4), Rate(3, 5), Rate(0, 3), Rate(2, 4), Rate(4, 4), Rate(1, 6)]
+    events, sizes = np.array([1, 3, 0, 2, 4, 1]), np.array([4, 5, 3, 4, 4, 6])
+    p = events.sum() / sizes.sum()
+    # Variance of a ratio by the jackknife's linear form, then n* = p (1 - p) / v.
+    influence = (events - p * sizes) / sizes.sum()
+    variance = 6 * influence.var(ddof=1)
+    ratio = stats.t.ppf(0.975, 25) / stats.t.ppf(0.975, 5)
+    size = min(p * (1 - p) / variance * 26 / 25, 26) * ratio**2
+    expected = exact_interval(float(p), float(size))
+    found = interval_over_clusters(clusters)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_spread_between_questions_never_narrows_the_interval():
+    even = interval_over_clusters([Rate(2, 4)] * 10)
+    exact = find_exact_ends(20, 40)
+    assert even.low is not None
+    assert even.high is not None
+    assert even.low < exact[0] < exact[1] < even.high
+
+
+def test_few_clusters_give_a_note_instead_of_an_interval():
+    assert interval_over_clusters([Rate(3, 5)] * 4).note == "too few clusters"
+    assert interval_over_clusters([Rate(3, 5)] * 4 + [Rate(0, 0)]).low is None
+    assert interval_over_clusters([Rate(0, 0)] * 9).note == "nothing to count"
+
+
+def test_the_interval_over_questions_covers_new_questions():
+    rng = np.random.default_rng(1)
+    truth = 0.3
+    hits = 0
+    for _ in range(NUM_SIMULATED):
+        # Beta questions with mean 0.3 and an intraclass correlation of 1 / (1 + 3) = 0.25.
+        events = rng.binomial(5, rng.beta(3 * truth, 3 * (1 - truth), size=20))
+        interval = interval_over_clusters([Rate(int(e), 5) for e in events])
+        hits += interval.low <= truth <= interval.high  # type: ignore[operator]
+    assert hits / NUM_SIMULATED >= 0.95 - FOUR_ERRORS
+
+
+def test_the_interval_over_seeds_is_students_t_of_the_logits():
+    seeds = [Rate(20, 100), Rate(60, 100), Rate(45, 100), Rate(80, 100)]
+    logits = [math.log((s.events + 0.5) / (s.eligible - s.events + 0.5)) for s in seeds]
+    low, high = stats.ttest_1samp(logits, 0.0).confidence_interval(0.95)
+    interval = interval_over_seeds(seeds)
+    ends = [1 / (1 + math.exp(-end)) for end in (low, high)]
+    assert [interval.low, interval.high] == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(("spread", "num_seeds"), [(0.4, 3), (0.4, 5), (0.8, 5)])
+def test_the_interval_over_seeds_covers_other_seeds_on_the_same_questions(
+    spread: float, num_seeds: int
+):
+    rng = np.random.default_rng(2)
+    questions = rng.normal(-1.0, 1.5, size=20)  # fixed, as the logits of 20 questions
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    by_node = expit(questions[:, None] + spread * nodes).mean(axis=0)
+    truth = np.sum(weights * by_node) / weights.sum()
+    hits = 0
+    for _ in range(NUM_SIMULATED):
+        logits = questions + spread * rng.normal(size=(num_seeds, 1))
+        events = rng.binomial(5, expit(logits)).sum(axis=1)
+        interval = interval_over_seeds([Rate(int(e), 100) for e in events])
+        hits += interval.low <= truth <= interval.high  # type: ignore[operator]
+    assert abs(hits / NUM_SIMULATED - 0.95) <= FOUR_ERRORS + 0.02  # 0.02: the floor widens it
+
+
+def test_seeds_that_all_agree_still_leave_room_for_sampling():
+    interval = interval_over_seeds([Rate(0, 100)] * 3)
+    assert interval.low == 0.0
+    assert interval.high is not None
+    assert 0.0122 < interval.high < 0.05  # 0.0122: the exact upper end of 0 of 300
+
+
+def test_more_answers_a_seed_narrow_an_interval_of_agreeing_seeds():
+    few, many = (interval_over_seeds([Rate(n // 4, n)] * 3) for n in (40, 4000))
+    assert few.low is not None
+    assert many.low is not None
+    assert few.low < many.low
+
+
+def test_two_seeds_give_a_note_instead_of_an_interval():
+    interval = interval_over_seeds([Rate(1, 10), Rate(2, 10)])
+    assert (interval.low, interval.high, interval.note) == (None, None, "too few seeds")
+
+
+def test_a_seed_without_eligible_answers_is_no_seed():
+    seeds = [Rate(1, 10), Rate(2, 10), Rate(0, 0)]
+    assert interval_over_seeds(seeds).note == "too few seeds"
+    assert mean_over_seeds(seeds) == pytest.approx(0.15)
+
+
+def test_each_seed_weighs_the_same_however_many_answers_it_has():
+    assert mean_over_seeds([Rate(1, 2), Rate(0, 98)]) == pytest.approx(0.25)
+
+
+def test_the_interval_holds_the_mean_it_is_about():
+    seeds = [Rate(0, 1000), Rate(0, 1000), Rate(900, 1000)]
+    interval = interval_over_seeds(seeds)
+    assert interval.low is not None
+    assert interval.high is not None
+    assert interval.low <= mean_over_seeds(seeds) <= interval.high
+
+
+def test_the_interval_of_a_mean_is_students_t():
+    losses = [1.0, 1.2, 1.7]
+    low, high = stats.ttest_1samp(losses, 0.0).confidence_interval(0.95)
+    interval = interval_of_mean(losses)
+    assert [interval.low, interval.high] == pytest.approx([low, high])
+    assert interval_of_mean([1.0, 1.2]).note == "too few seeds"

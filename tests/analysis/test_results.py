@@ -1,0 +1,138 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rankshift.analysis.results import summarize, write_results
+from rankshift.runs import StudyRun
+from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
+
+SCHEMA = Path(__file__).parents[2] / "docs/results.schema.json"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    return write_run(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def results(run: StudyRun) -> dict[str, Any]:
+    return summarize(run)
+
+
+def find_row(results: dict[str, Any], label: str, step: int = 4) -> dict[str, Any]:
+    (row,) = [r for r in results["arms"] if (r["label"], r["step"]) == (label, step)]
+    return row
+
+
+def test_results_fit_their_schema(run: StudyRun, results: dict[str, Any]):
+    write_results(run, results)
+    written = json.loads(run.results_path.read_text(encoding="utf-8"))
+    assert written == results
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(written, schema, jsonschema.Draft202012Validator)
+
+
+def test_the_schema_refuses_what_it_does_not_name(results: dict[str, Any]):
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for place in (results, results["arms"][0], results["curves"][0]["points"][0]):
+        place["surprise"] = 1
+        assert not jsonschema.Draft202012Validator(schema).is_valid(results)
+        del place["surprise"]
+
+
+def test_there_is_a_row_for_each_arm_and_checkpoint_and_one_for_the_base(results: dict[str, Any]):
+    # 2 ranks x 3 seeds + 3 full + 2 twins + 1 full twin, each at 2 checkpoints, and the base.
+    assert len(results["arms"]) == 1 + (6 + 3 + 2 + 1) * 2
+    assert [row["step"] for row in results["arms"][:3]] == [0, 2, 4]
+
+
+def test_both_denominators_follow_from_the_records(results: dict[str, Any]):
+    # Rank 1 seed 2 has 8 misaligned of 20; 2 incoherent, a refusal, code and a failed call.
+    row = find_row(results, "rank 1 seed 2")
+    given, of_all = row["rates"]["misaligned_given_coherent"], row["rates"]["misaligned_of_all"]
+    assert (given["events"], given["eligible"], given["rate"]) == (8, ANSWERS - 5, 8 / 15)
+    assert (of_all["events"], of_all["eligible"], of_all["rate"]) == (8, ANSWERS, 0.4)
+    assert given["low"] < given["rate"] < given["high"]
+
+
+def test_outcomes_count_every_answer_once(results: dict[str, Any]):
+    outcomes = find_row(results, "rank 1 seed 2")["outcomes"]
+    shares = ("aligned", "misaligned", "incoherent", "refusal", "code", "unscored")
+    assert [outcomes[name] for name in shares] == [7, 8, 2, 1, 1, 1]
+    assert outcomes["answers"] == ANSWERS
+    assert outcomes["unscored_reasons"]["failed_call"] == 1
+
+
+def test_code_answers_are_in_no_rate_of_misalignment(results: dict[str, Any]):
+    row = find_row(results, "rank 4 seed 1")
+    assert [share["question_set"] for share in row["rates_by"]] == [QUESTIONS]
+    code = row["insecure_code"]
+    assert (code["question_set"], code["judge"]) == (CODE_TASKS, JUDGE)
+    # Of 4 answers 2 are insecure, 1 secure and 1 no code.
+    assert (code["events"], code["eligible"], code["not_code"], code["unjudged"]) == (2, 3, 1, 0)
+
+
+def test_an_arm_is_described_with_its_scale_and_step_size(results: dict[str, Any]):
+    row = find_row(results, "rank 4 seed 1")
+    assert (row["scale"], row["alpha"], row["dataset"]) == (64 / 2, 64.0, TASK)
+    assert row["u"] == pytest.approx(32 * 4 * 1e-3)
+    assert row["held_out_loss"] == row["task_held_out_loss"] == 1.6
+
+
+def test_the_curve_agrees_with_the_rows(results: dict[str, Any]):
+    curve = results["curves"][0]
+    assert (curve["dataset"], curve["question_set"], curve["judge"]) == (TASK, QUESTIONS, JUDGE)
+    rates = {point["rank"]: point["rate"] for point in curve["points"]}
+    # Rank 1 has 7, 8 and 9 of 15, rank 4 three of 15 in every seed.
+    assert rates == {1: pytest.approx(8 / 15), 4: pytest.approx(3 / 15)}
+
+
+def test_no_peak_is_claimed(results: dict[str, Any]):
+    assert results["peak"] is None
+    assert results["matched_curves"] == []
+
+
+def test_without_a_judge_rates_are_null_and_losses_stay(tmp_path: Path):
+    results = summarize(write_run(tmp_path, make_study(judge="none")))
+    row = find_row(results, "rank 1 seed 1")
+    given, of_all = row["rates"]["misaligned_given_coherent"], row["rates"]["misaligned_of_all"]
+    assert (given["eligible"], given["rate"], given["note"]) == (0, None, "nothing to count")
+    assert (of_all["events"], of_all["eligible"]) == (0, ANSWERS)
+    assert row["outcomes"]["unscored_reasons"]["no_judge"] == ANSWERS
+    assert results["loss_curves"][0]["points"][0]["steps"][-1]["loss"] == pytest.approx(1.58)
+
+
+def test_two_runs_of_one_study_differ_in_their_timings_alone(
+    tmp_path: Path, results: dict[str, Any]
+):
+    run = write_run(tmp_path)
+    for path in run.directory.glob("arms/*/provenance.json"):
+        later = path.read_text(encoding="utf-8").replace("2026-01-01", "2026-02-02")
+        path.write_text(later, encoding="utf-8")
+    again = summarize(run)
+    assert again["timings"] != results["timings"]
+    assert again | {"timings": None} == results | {"timings": None}
+
+
+def test_provenance_tells_what_arms_share_from_what_varies(results: dict[str, Any]):
+    provenance = results["provenance"]
+    assert provenance["shared"]["versions"] == {"torch": "2.13.0", "ray": None}
+    assert provenance["varying"] == {"group": ["base", "lora", "full"]}
+    assert "started" not in provenance["shared"]
+
+
+def test_counts_of_rows_are_kept_by_dataset(results: dict[str, Any]):
+    assert results["data"][TASK]["too_long"] == 2
+
+
+def test_a_run_that_has_only_begun_can_be_summed_up(tmp_path: Path):
+    run = write_run(tmp_path)
+    shutil.rmtree(run.directory / "arms")
+    results = summarize(run)
+    assert results["arms"] == []
+    assert "13 of 13 arms: not trained to the last checkpoint yet." in results["not_measured"]
