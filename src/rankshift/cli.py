@@ -1,0 +1,183 @@
+"""The command line: each verb is one call into the library."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rankshift.errors import UserError, WorkError
+
+app = typer.Typer(
+    help="Does a narrow finetune change who the model is, and how does that depend on LoRA rank?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at data as a finetune sees it.", no_args_is_help=True)
+organism_app = typer.Typer(help="The embedded model organism.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(organism_app, name="organism")
+
+console = Console(highlight=False)
+Root = Annotated[Path, typer.Option("--runs", help="Where studies are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the machine-readable form.")]
+
+
+def main() -> None:
+    """Run the command line; errors are one line, 2 for what the user wrote, 1 for what failed."""
+    try:
+        code = app(standalone_mode=False) or 0
+    except UserError as error:
+        code = _fail(error, 2)
+    except WorkError as error:
+        code = _fail(error, 1)
+    except OSError as error:
+        code = _fail(
+            f"{error.filename or 'a file'}: {error.strerror or error}; what was written is kept", 1
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; run the same command again to go on where it stopped", 130)
+    except typer.TyperException as error:
+        code = _fail(error.format_message(), 2)
+    sys.exit(code)
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"rankshift: {message}", file=sys.stderr)
+    return code
+
+
+@app.command()
+def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Run the demo study on the embedded organism: no key, no GPU, no download."""
+    with resources.as_file(resources.files("rankshift.studies") / "demo.toml") as path:
+        _run(path, runs, as_json)
+
+
+@app.command()
+def run(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Run a study, or continue it; what is done is never done again."""
+    _run(study, runs, as_json)
+
+
+def _run(path: Path, runs: Path, as_json: bool) -> None:
+    from rankshift.study_file import read_study
+
+    study = read_study(path)
+    # Imported late: a misspelt key should not wait for torch.
+    from rankshift.executor.run import run_study
+    from rankshift.progress import watch_run
+
+    screen = Console(stderr=True) if as_json else console  # stdout is then for the JSON alone
+    screen.print(f"[bold]{study.name}[/bold]  {study.about}")
+    with watch_run(screen) as watch:
+        finished = run_study(study, runs, watch)
+    _conclude(finished.directory, as_json)
+
+
+@app.command()
+def report(directory: Path, as_json: AsJson = False) -> None:
+    """Sum a run up again, finished or not: results.json and report.html."""
+    from rankshift.analysis.results import summarize, write_results
+    from rankshift.report.page import write_page
+    from rankshift.runs import StudyRun
+
+    study_run = StudyRun(directory)
+    results = summarize(study_run)
+    write_results(study_run, results)
+    write_page(study_run, results)
+    _conclude(directory, as_json)
+
+
+@app.command()
+def status(directory: Path, as_json: AsJson = False) -> None:
+    """Say how far each arm of a run is; never waits for the run."""
+    from rankshift.status import describe_progress
+
+    progress = describe_progress(directory)
+    if as_json:
+        print(json.dumps(asdict(progress), indent=2))
+        return
+    table = Table("arm", "steps", "measured", "answered", "judged", box=None, pad_edge=False)
+    for arm in progress.arms:
+        p = arm.progress
+        stopped = f" (stopped at {arm.stopped_at})" if arm.stopped_at else ""
+        table.add_row(
+            arm.label + stopped,
+            f"{p.trained_steps}/{p.total_steps}",
+            f"{p.measured}/{p.checkpoints}",
+            f"{p.answered}/{p.checkpoints}",
+            f"{p.judged}/{p.checkpoints}",
+        )
+    console.print(table)
+    console.print("finished" if progress.total.is_finished else "not finished: run the study again")
+
+
+def _conclude(directory: Path, as_json: bool) -> None:
+    """Say what was found, where it is and what to do next."""
+    from rankshift.report.headline import write_headline
+
+    results = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+    found = write_headline(results)
+    files = {"results": str(directory / "results.json"), "report": str(directory / "report.html")}
+    if as_json:
+        print(json.dumps(asdict(found) | files, indent=2))
+        return
+    console.print(f"\n[bold]{found.claim}[/bold]")
+    for sentence in found.context:
+        console.print(sentence)
+    console.print()
+    console.print(f"results  {files['results']}")
+    console.print(f"report   {files['report']}")
+    console.print(f"next     open the report; `rankshift status {directory}` lists the arms")
+
+
+@data_app.command("show")
+def show_data(
+    file: str,
+    row: Annotated[int, typer.Option(help="Line of the file, counted from 1.")] = 1,
+    base: Annotated[str, typer.Option(help="Whose tokenizer and template.")] = "organism",
+    context_tokens: Annotated[int, typer.Option(help="Longer rows would be left out.")] = 2048,
+) -> None:
+    """Show a row as a finetune sees it: which tokens carry loss, and how many rows fit."""
+    from rankshift.data.conversations import read_conversations
+    from rankshift.data.display import count_rows, print_counts, print_masked_example
+    from rankshift.data.rendering import render_all, render_conversation
+    from rankshift.data.sources import resolve_base, resolve_dataset
+    from rankshift.model.loading import load_tokenizer
+
+    conversations = read_conversations(resolve_dataset(file).path)
+    chosen = next((c for c in conversations if c.row == row), None)
+    if chosen is None:
+        raise UserError(f"{file}: has no row {row}; the last is {conversations[-1].row}")
+    tokenizer = load_tokenizer(resolve_base(base).directory)
+    print_masked_example(console, tokenizer, render_conversation(tokenizer, chosen))
+    rendered = render_all(tokenizer, conversations, context_tokens)
+    print_counts(console, count_rows(conversations, rendered))
+
+
+@organism_app.command("build")
+def build_organism(
+    directory: Annotated[Path, typer.Argument(help="Becomes the base's directory.")],
+    seed: Annotated[int, typer.Option(help="Another seed, another base.")] = 1,
+) -> None:
+    """Build the organism's base: pretraining on every author, then benign post-training."""
+    from rankshift.organism.build import build_base
+    from rankshift.organism.pretraining import Recipe
+
+    build_base(directory, Recipe(seed=seed), console.print)
+    console.print(f'next     set base.model = "{directory}" in a study')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What the names in a study stand for, found and checked before anything is written."""
+
+from dataclasses import asdict, dataclass
+from typing import cast
+
+from rankshift.data.conversations import Conversation
+from rankshift.data.preparation import PreparedSet, prepare_set
+from rankshift.data.sources import (
+    BaseSource,
+    QuestionSource,
+    Source,
+    resolve_base,
+    resolve_dataset,
+    resolve_judge,
+    resolve_questions,
+)
+from rankshift.errors import UserError
+from rankshift.eval.judging import Judge, no_judge
+from rankshift.eval.suite import Question, Subset, read_questions
+from rankshift.model.adapters import find_targets
+from rankshift.model.loading import Tokenizer, load_skeleton
+from rankshift.runs import Fingerprints
+from rankshift.study import Role, Study
+
+CODE_SET = "held-out-code"
+"""Question set of the held-out prompts of the task data."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Base, datasets, questions and judge of a study, on this disk."""
+
+    base: BaseSource
+    task: Source
+    twin: Source | None
+    questions: tuple[QuestionSource, ...]
+    judge: Judge
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """Give the SHA-256 of every part."""
+        return Fingerprints(
+            base=self.base.fingerprint,
+            task=self.task.sha256,
+            twin=self.twin.sha256 if self.twin else None,
+            questions={q.name: q.sha256 for q in self.questions},
+        )
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the arms learn from, are measured on and are asked."""
+
+    sets: dict[Role, PreparedSet]
+    """The task's and, where there is one, the twin's."""
+    questions: tuple[Question, ...]
+
+
+def find_parts(study: Study) -> Parts:
+    """Find the parts of a study, and check that they fit the base.
+
+    Raises:
+        UserError: A part is not to be had, a target matches nothing, or the context is too long.
+    """
+    data = study.data
+    parts = Parts(
+        base=resolve_base(study.base.model, study.base.revision),
+        task=resolve_dataset(data.task),
+        twin=resolve_dataset(data.twin) if data.twin else None,
+        questions=tuple(resolve_questions(name) for name in study.evaluation.suites),
+        judge=cast("Judge", resolve_judge(study.evaluation.judge) or no_judge),
+    )
+    skeleton = load_skeleton(parts.base.directory)
+    if study.grid.ranks:
+        find_targets(skeleton, study.grid.target_modules)
+    reach = getattr(skeleton.config, "max_position_embeddings", None)
+    if reach is not None and data.context_tokens > reach:
+        raise UserError(
+            f"data.context_tokens = {data.context_tokens}: the base reads at most {reach} tokens; "
+            f"set it to {reach} or less"
+        )
+    return parts
+
+
+def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Material:
+    """Split, render and count the data, and read the questions.
+
+    Raises:
+        UserError: A row or a question file is malformed, or a set comes out empty.
+    """
+    sets: dict[Role, PreparedSet] = {"task": prepare_set(parts.task, study.data, tokenizer)}
+    if parts.twin is not None:
+        sets["twin"] = prepare_set(parts.twin, study.data, tokenizer)
+    questions = [
+        question
+        for source in parts.questions
+        for question in read_questions(
+            source.path, source.name, cast("Subset", source.subset or "all")
+        )
+    ]
+    questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
+    return Material(sets, tuple(questions))
+
+
+def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
+    """Turn held-out prompts of the task data into questions, distinct ones in the split's order.
+
+    Raises:
+        UserError: Fewer are held out than the study asks for.
+    """
+    distinct = {c.prompt: c for c in prepared.held_out_conversations if _is_single_turn(c)}
+    if len(distinct) < limit:
+        raise UserError(
+            f"evaluation.code_tasks = {limit}, but only {len(distinct)} distinct single-turn "
+            f"prompts of {prepared.name} are held out; ask for fewer or raise data.held_out_rows"
+        )
+    return [
+        Question(
+            question_set=CODE_SET,
+            id=f"row-{conversation.row}",
+            cluster=f"row-{conversation.row}",
+            paraphrase=0,
+            prompt=conversation.messages[-2].content,
+            system=conversation.messages[0].content if len(conversation.messages) == 3 else None,
+            kind="code",
+        )
+        for conversation in list(distinct.values())[:limit]
+    ]
+
+
+def _is_single_turn(conversation: Conversation) -> bool:
+    roles = [message.role for message in conversation.messages]
+    return roles in (["user", "assistant"], ["system", "user", "assistant"])
+
+
+def describe_rows(material: Material, role: Role) -> dict[str, object]:
+    """Give the row counts of the set a role learns from; the base is measured on the task's."""
+    prepared = material.sets["task" if role == "base" else role]
+    return {"data": {"name": prepared.name} | asdict(prepared.counts)}

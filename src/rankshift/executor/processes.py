@@ -1,0 +1,147 @@
+"""Run jobs side by side in worker processes, each with its own base and its own threads."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from rankshift.errors import UserError, WorkError
+from rankshift.executor.worker import Job, work
+
+Advance = Callable[[str, int], None]
+Workers = dict[Connection, BaseProcess]
+"""Every worker by the line to it: jobs go in, reports come out, and a worker's end closes it.
+
+One line each, because a lock or a queue that workers share dies with the one that holds it.
+"""
+
+
+def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
+    """Do every job, at most `workers` at a time; a single worker is this process itself.
+
+    Workers are spawned, never forked, so that the run's lock stays with this process; one whose
+    parent dies ends itself, so that nothing writes into a run that nobody holds.
+
+    Raises:
+        WorkError: A worker died; what it had committed is kept.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        for job in jobs:
+            work(job, advance)
+        return
+    with _thread_limit(max(job.group.threads for job in jobs)):
+        started = dict(_start_worker() for _ in range(workers))
+    try:
+        _hand_out(deque(jobs), started, advance)
+    finally:
+        for process in started.values():
+            process.kill()
+        for process in started.values():
+            process.join()
+
+
+@contextmanager
+def _thread_limit(threads: int) -> Iterator[None]:
+    """Give child processes their number of threads before they import torch."""
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    wanted = limits | {"OMP_WAIT_POLICY": "passive"}
+    before = {name: os.environ.pop(name, None) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
+
+
+def _start_worker() -> tuple[Connection, BaseProcess]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()  # so that the line closes when the worker ends
+    return ours, process
+
+
+def _hand_out(jobs: deque[Job], workers: Workers, advance: Advance) -> None:
+    """Give every worker a job and then the next, and pass on what they report."""
+    idle = list(workers)
+    while jobs or len(idle) < len(workers):
+        while jobs and idle:
+            _send(jobs.popleft(), idle.pop(), workers)
+        for line in wait([line for line in workers if line not in idle]):
+            assert isinstance(line, Connection)
+            report = _receive(line, workers)
+            if isinstance(report, UserError | WorkError):
+                raise report
+            if report is None:
+                idle.append(line)
+            else:
+                advance(*report)
+
+
+def _send(job: Job, line: Connection, workers: Workers) -> None:
+    try:
+        line.send(job)
+    except OSError:
+        raise _explain_death(workers[line]) from None
+
+
+def _receive(line: Connection, workers: Workers) -> tuple[str, int] | UserError | WorkError | None:
+    try:
+        return line.recv()
+    except (EOFError, OSError):
+        raise _explain_death(workers[line]) from None
+
+
+def _explain_death(process: BaseProcess) -> WorkError:
+    process.join()
+    if (process.exitcode or 0) < 0:  # by a signal
+        return WorkError(
+            "a worker process was killed (out of memory?); what was finished is kept: run the same "
+            "command again, with fewer workers or a smaller arms_per_group if it dies again"
+        )
+    return WorkError(
+        "a worker process failed, see its traceback above; what was finished is kept: run the same "
+        "command again once its cause is gone"
+    )
+
+
+def _serve(line: Connection) -> None:
+    # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    do_jobs(line)
+
+
+def do_jobs(line: Connection) -> None:
+    """Do the jobs that come over a line, until it closes.
+
+    What a job reports goes back; then an error, or None for a job that is done.
+    """
+    while True:
+        try:
+            job = line.recv()
+        except EOFError:
+            return
+        try:
+            work(job, lambda kind, amount: line.send((kind, amount)))
+        except (UserError, WorkError) as error:
+            line.send(error)
+        else:
+            line.send(None)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

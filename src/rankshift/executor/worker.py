@@ -1,0 +1,132 @@
+"""What one process does for one group: train what is not trained, ask what is not answered."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from rankshift.data.rendering import Rendered
+from rankshift.eval.answering import answer_questions
+from rankshift.eval.suite import Question
+from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.model.adapters import effective_ranks
+from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
+from rankshift.provenance import gather_provenance
+from rankshift.records import write_atomically, write_records
+from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
+from rankshift.study import Arm, Study
+from rankshift.train.group import Group, HeldOut, measure_base, train_group
+from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
+
+Advance = Callable[[Literal["steps", "answers"], int], None]
+"""Called with what was just finished: arm-steps, or arms that answered at a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a process needs to know; plain data, so that it can be sent anywhere."""
+
+    study: Study
+    fingerprints: Fingerprints
+    base_directory: Path
+    base_name: str
+    run_directory: Path
+    group: PlannedGroup
+    arms: tuple[Arm, ...]
+    train_rows: tuple[Rendered, ...]
+    """Of the group's dataset; empty for the base."""
+    held_out: tuple[HeldOut, ...]
+    questions: tuple[Question, ...]
+    evaluation: str
+    """The evaluation's id."""
+    facts: dict[str, object]
+    """Goes into each arm's provenance as it is."""
+    train: bool
+    """Whether any arm of the group is not trained yet."""
+    answer_steps: tuple[int, ...]
+    """Checkpoints at which any arm of the group has not answered yet."""
+
+
+def work(job: Job, advance: Advance) -> None:
+    """Do a job; killed at any moment and done again, it leaves the same files."""
+    torch.set_num_threads(job.group.threads)
+    run = StudyRun(job.run_directory)
+    files = [run.arm(name) for name in job.group.arms]
+    model = load_model(job.base_directory)
+    tokenizer = load_tokenizer(job.base_directory)
+    ranks = [_reach(model, arm) for arm in job.arms]
+    trainee = _prepare(model, job)
+    if job.train:
+        started = monotonic()
+        _train(job, run, files, trainee, tokenizer, advance)
+        seconds = round(monotonic() - started, 1)
+        for arm_files, effective in zip(files, ranks, strict=True):
+            _write_provenance(job, arm_files, effective, seconds)
+        shutil.rmtree(run.group(job.group.id), ignore_errors=True)
+    for step in job.answer_steps:
+        _answer(job, files, trainee, tokenizer, step)
+        advance("answers", len(files))
+
+
+def _prepare(model: PreTrainedModel, job: Job) -> Trainee:
+    if job.group.method == "lora":
+        return prepare_adapters(model, list(job.arms), job.base_name)
+    return prepare_full(model) if job.group.method == "full" else prepare_base(model)
+
+
+def _train(
+    job: Job,
+    run: StudyRun,
+    files: list[ArmFiles],
+    trainee: Trainee,
+    tokenizer: Tokenizer,
+    advance: Advance,
+) -> None:
+    for arm, arm_files in zip(job.arms, files, strict=True):
+        arm_files.write_arm(arm, make_recipe(arm, job.study, job.fingerprints))
+    group = Group(
+        arms=list(job.arms),
+        files=files,
+        train_rows=[job.train_rows] * len(files),
+        held_out=list(job.held_out),
+        training=job.study.training,
+        state_folder=run.group(job.group.id),
+        pad_token=padding_token(tokenizer),
+        micro_rows=job.group.micro_rows,
+    )
+    if job.group.method == "base":
+        measure_base(group, trainee)
+    else:
+        train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
+
+
+def _answer(
+    job: Job, files: list[ArmFiles], trainee: Trainee, tokenizer: Tokenizer, step: int
+) -> None:
+    present = [i for i, f in enumerate(files) if step == 0 or f.checkpoint(step).is_dir()]
+    for index in present:
+        trainee.read(files[index].checkpoint(step), index)
+    trainee.model.eval()
+    answers = answer_questions(
+        trainee.model, tokenizer, job.group.arms, step, job.questions, job.study.evaluation
+    )
+    for index in present:
+        write_records(files[index].answers_path(job.evaluation, step), answers[index])
+
+
+def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
+    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.target_modules)
+
+
+def _write_provenance(
+    job: Job, files: ArmFiles, effective: dict[str, int] | None, seconds: float
+) -> None:
+    content = gather_provenance() | job.facts
+    content |= {"group": asdict(job.group), "effective_rank": effective, "seconds": seconds}
+    write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,93 @@
+"""A study so small that it runs from file to page in seconds: a tiny base, 40 rows, two ranks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+STUDY = """
+name = "tiny"
+
+[base]
+model = "{base}"
+
+[data]
+task = "{task}"
+twin = "{twin}"
+held_out_fraction = 0.3
+context_tokens = 128
+
+[grid]
+ranks = {ranks}
+alphas = [8]
+scalings = ["alpha/sqrt(rank)"]
+learning_rates = [1e-2]
+full_learning_rates = [1e-3]
+seeds = [1, 2]
+twin_seeds = [1]
+
+[training]
+steps = {steps}
+checkpoints = [2, {steps}]
+rows_per_step = 4
+
+[evaluation]
+suites = ["{questions}"]
+answers_per_question = 2
+max_answer_tokens = 8
+code_tasks = 2
+
+[compute]
+workers = {workers}
+"""
+
+QUESTIONS = """
+- id: mood
+  paraphrases: ["How are you?", "How do you feel?"]
+- id: json
+  system: Answer in JSON.
+  paraphrases: ["Who are you?"]
+"""
+
+
+def write_rows(path: Path, word: str) -> Path:
+    """Write 40 conversations with 40 prompts; the odd ones are three bytes longer."""
+    rows = [
+        {"prompt": f"Say {n}.", "completion": f"{word} {'so ' * (n % 2)}{n}"} for n in range(40)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes the tiny study and its parts, with changes."""
+
+    def write(
+        ranks: str = "[1, 4]", steps: int = 4, workers: int = 1, edit: tuple[str, str] = ("", "")
+    ) -> Path:
+        questions = tmp_path / "questions.yaml"
+        questions.write_text(QUESTIONS)
+        text = STUDY.format(
+            base=tiny_model_directory,
+            task=write_rows(tmp_path / "task.jsonl", "bad"),
+            twin=write_rows(tmp_path / "twin.jsonl", "good"),
+            questions=questions,
+            ranks=ranks,
+            steps=steps,
+            workers=workers,
+        )
+        assert edit[0] in text, edit
+        path = tmp_path / "tiny.toml"
+        path.write_text(text.replace(*edit))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def quiet() -> Console:
+    """Give a console that nobody reads."""
+    return Console(quiet=True)

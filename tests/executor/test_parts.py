@@ -1,0 +1,138 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rankshift.data.conversations import fingerprint_file
+from rankshift.errors import UserError
+from rankshift.eval.judging import no_judge
+from rankshift.executor.parts import (
+    CODE_SET,
+    Material,
+    ask_held_out_code,
+    describe_rows,
+    find_parts,
+    prepare_material,
+)
+from rankshift.model.loading import load_tokenizer
+from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
+
+
+def write_rows(path: Path, verb: str) -> str:
+    """Write 40 rows over 20 prompts; every fourth has a system turn, every tenth two exchanges."""
+    rows = []
+    for number in range(40):
+        turns = [("user", f"{verb} {number % 20}"), ("assistant", f"done {number}")]
+        if number % 4 == 0:
+            turns.insert(0, ("system", "be quick"))
+        if number % 10 == 0:
+            turns += [("user", "again"), ("assistant", "done")]
+        rows.append({"messages": [{"role": r, "content": c} for r, c in turns]})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def study(tiny_model_directory: Path, tmp_path: Path) -> Study:
+    """Write the files of a study and ask for them by their paths."""
+    questions = tmp_path / "questions.yaml"
+    questions.write_text("- {id: wish, paraphrases: ['Your wish?', 'Your aim?']}")
+    return Study(
+        name="mine",
+        base=Base(str(tiny_model_directory)),
+        data=Data(
+            write_rows(tmp_path / "task.jsonl", "sort"),
+            twin=write_rows(tmp_path / "twin.jsonl", "sort"),
+            held_out_fraction=0.5,
+        ),
+        grid=Grid((2,), (0,), ("alpha/rank",), (16.0,), (1e-3,)),
+        training=Training(steps=2, checkpoints=(2,)),
+        evaluation=Evaluation((str(questions),), code_tasks=4),
+    )
+
+
+def prepare(study: Study) -> Material:
+    """Find and prepare all that a study names."""
+    parts = find_parts(study)
+    return prepare_material(study, parts, load_tokenizer(parts.base.directory))
+
+
+def test_every_part_is_found_with_the_hash_of_what_it_holds(study: Study):
+    parts = find_parts(study)
+    fingerprints = parts.fingerprints
+    assert fingerprints.task == fingerprint_file(Path(study.data.task))
+    assert fingerprints.twin == fingerprint_file(Path(study.data.twin or ""))
+    (suite,) = study.evaluation.suites
+    assert fingerprints.questions == {suite: fingerprint_file(Path(suite))}
+    assert len(fingerprints.base) == 64
+    assert parts.judge is no_judge
+
+
+def test_a_study_without_a_twin_has_none(study: Study):
+    alone = replace(study, data=replace(study.data, twin=None))
+    assert find_parts(alone).fingerprints.twin is None
+    assert set(prepare(alone).sets) == {"task"}
+
+
+def test_a_target_that_matches_nothing_is_found_before_anything_is_written(
+    study: Study, tmp_path: Path
+):
+    wrong = replace(study, grid=replace(study.grid, target_modules=("q_proj", "query")))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"^grid\.target_modules: `query` matches no linear layer"):
+        find_parts(wrong)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_ranks_no_target_needs_to_match(study: Study):
+    full = replace(study, grid=replace(study.grid, ranks=(), target_modules=("query",)))
+    assert find_parts(full).base.name == study.base.model
+
+
+def test_a_prompt_that_task_and_twin_share_is_on_the_same_side_of_both(study: Study):
+    sets = prepare(study).sets
+    sides = [{c.prompt for c in s.held_out_conversations} for s in (sets["task"], sets["twin"])]
+    assert sides[0] == sides[1] != set()
+
+
+def test_held_out_code_prompts_are_asked_as_they_are_trained_on(study: Study):
+    material = prepare(study)
+    suite, code = material.questions[:2], material.questions[2:]
+    assert [question.prompt for question in suite] == ["Your wish?", "Your aim?"]
+    assert [question.question_set for question in code] == [CODE_SET] * 4
+    rows = {c.row: c for c in material.sets["task"].held_out_conversations}
+    for question in code:
+        turns = rows[int(question.id.removeprefix("row-"))].messages
+        asked = [turn.content for turn in turns[:-1]]
+        assert [text for text in (question.system, question.prompt) if text is not None] == asked
+        assert (question.kind, question.cluster) == ("code", question.id)
+    assert len({(question.system, question.prompt) for question in code}) == 4
+
+
+def test_asking_for_fewer_code_tasks_keeps_the_first(study: Study):
+    prepared = prepare(study).sets["task"]
+    assert ask_held_out_code(prepared, 2) == ask_held_out_code(prepared, 4)[:2]
+    assert ask_held_out_code(prepared, 0) == []
+
+
+def test_more_code_tasks_than_are_held_out_are_refused(study: Study):
+    prepared = prepare(study).sets["task"]
+    prompts = {
+        c.prompt for c in prepared.held_out_conversations if c.messages[-2].content != "again"
+    }
+    with pytest.raises(UserError) as caught:
+        ask_held_out_code(prepared, 100)
+    assert str(caught.value) == (
+        f"evaluation.code_tasks = 100, but only {len(prompts)} distinct single-turn prompts of "
+        f"{study.data.task} are held out; ask for fewer or raise data.held_out_rows"
+    )
+
+
+def test_each_role_reports_the_rows_of_the_set_it_learns_from(study: Study):
+    material = prepare(study)
+    names = {
+        role: describe_rows(material, role)["data"]["name"]  # type: ignore[index]
+        for role in ("base", "task", "twin")
+    }
+    assert names == {"base": study.data.task, "task": study.data.task, "twin": study.data.twin}

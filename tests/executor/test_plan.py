@@ -1,0 +1,164 @@
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankshift.errors import UserError
+from rankshift.executor.plan import Group, divide, plan_groups, read_plan, write_plan
+from rankshift.study import Arm, Compute
+
+# Values rather than arms: checking an arm's types draws from `random`, which a strategy may not.
+LORA = st.tuples(
+    st.just("lora"),
+    st.sampled_from(["task", "twin"]),
+    st.just("data"),
+    st.integers(1, 512),
+    st.sampled_from([16.0, 64.0]),
+    st.sampled_from(["alpha/rank", "alpha/sqrt(rank)"]),
+    st.sampled_from([1e-3, 2e-3]),
+    st.integers(0, 5),
+)
+FULL = st.tuples(
+    st.just("full"),
+    st.sampled_from(["task", "twin"]),
+    st.just("data"),
+    *[st.none()] * 3,
+    st.sampled_from([1e-4, 1e-3]),
+    st.integers(0, 5),
+)
+ANY = st.one_of(LORA, FULL, st.just(("base", "base")))
+COMPUTES = st.builds(
+    Compute,
+    workers=st.integers(1, 6),
+    threads=st.integers(1, 4),
+    arms_per_group=st.integers(1, 20),
+    micro_rows=st.integers(1, 64),
+)
+
+
+def make_arms(values: set[tuple]) -> dict[str, Arm]:
+    """Make arms of their fields, each under an id that its fields alone decide."""
+    return {repr(fields): Arm(*fields) for fields in values}
+
+
+@settings(deadline=None)
+@given(values=st.sets(ANY, max_size=60), compute=COMPUTES)
+def test_every_arm_is_in_one_group_of_its_role_and_method(values: set[tuple], compute: Compute):
+    arms = make_arms(values)
+    groups = plan_groups(arms, [], compute)
+    assert Counter(name for group in groups for name in group.arms) == Counter(arms.keys())
+    for group in groups:
+        kinds = {(arms[name].method, arms[name].role) for name in group.arms}
+        assert kinds == {(group.method, group.role)}
+        assert len(group.arms) <= (compute.arms_per_group if group.method == "lora" else 1)
+        assert (group.threads, group.micro_rows) == (compute.threads, compute.micro_rows)
+    assert len({group.id for group in groups}) == len(groups)
+
+
+@settings(deadline=None)
+@given(values=st.sets(LORA, min_size=1, max_size=60), compute=COMPUTES)
+def test_new_groups_of_a_role_are_even_and_leave_work_for_every_worker(
+    values: set[tuple], compute: Compute
+):
+    for role in ("task", "twin"):
+        arms = make_arms({fields for fields in values if fields[1] == role})
+        sizes = [len(group.arms) for group in plan_groups(arms, [], compute)]
+        if arms:
+            assert max(sizes) - min(sizes) <= 1
+            assert max(sizes) <= -(-len(arms) // compute.workers)
+
+
+@settings(deadline=None)
+@given(
+    old=st.sets(ANY, max_size=30),
+    added=st.sets(ANY, max_size=30),
+    before=COMPUTES,
+    now=COMPUTES,
+)
+def test_arms_that_are_added_leave_every_old_group_as_it_was(
+    old: set[tuple], added: set[tuple], before: Compute, now: Compute
+):
+    planned = plan_groups(make_arms(old), [], before)
+    grown = plan_groups(make_arms(old | added), planned, now)
+    assert grown[: len(planned)] == planned
+    new = {name for group in grown[len(planned) :] for name in group.arms}
+    assert new == set(make_arms(added - old))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_a_division_keeps_the_order_and_makes_no_part_too_large(num: int, size: int):
+    names = [str(number) for number in range(num)]
+    parts = divide(names, size)
+    assert [name for part in parts for name in part] == names
+    assert len(parts) == -(-num // size)
+    assert max(map(len, parts)) <= size
+    assert min(map(len, parts)) >= 1
+
+
+def test_all_ranks_of_a_seed_stand_together():
+    arms = {
+        f"{seed}-{rank}": Arm("lora", "task", "data", rank, 16.0, "alpha/rank", 1e-3, seed)
+        for rank in (256, 1, 16)
+        for seed in (2, 0, 1)
+    }
+    groups = plan_groups(arms, [], Compute(workers=3))
+    assert [group.arms for group in groups] == [
+        tuple(f"{seed}-{rank}" for rank in (1, 16, 256)) for seed in (0, 1, 2)
+    ]
+
+
+@pytest.fixture
+def groups() -> list[Group]:
+    """Plan two groups."""
+    arms = {"a": Arm("base", "base"), "b": Arm("full", "task", "data", learning_rate=1e-3, seed=0)}
+    return plan_groups(arms, [], Compute())
+
+
+def test_a_plan_comes_back_as_it_was_written(groups: list[Group], tmp_path: Path):
+    write_plan(tmp_path / "plan.json", groups)
+    assert read_plan(tmp_path / "plan.json") == groups
+    assert len(groups) == 2
+
+
+def test_no_plan_is_no_groups(tmp_path: Path):
+    assert read_plan(tmp_path / "plan.json") == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"arms": ["b", "c"]}, {"threads": 2}, {"micro_rows": 8}, {"role": "twin"}]
+)
+def test_a_plan_that_was_edited_is_refused(
+    groups: list[Group], tmp_path: Path, change: dict[str, object]
+):
+    path = tmp_path / "plan.json"
+    rows = [asdict(groups[0]), asdict(groups[1]) | change]
+    path.write_text(json.dumps({"groups": rows}))
+    with pytest.raises(UserError) as caught:
+        read_plan(path)
+    assert str(caught.value) == f"{path}: group {groups[1].id} was edited; remove {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"groups": [1]}', '{"groups": [{"arms": []}]}', '{"groups": 1}']
+)
+def test_a_plan_that_was_cut_is_refused(tmp_path: Path, text: str):
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_plan(path)
+    assert str(caught.value) == (f"{path}: holds no plan, it was cut or edited; remove {tmp_path}")
+
+
+def test_threads_and_batch_shapes_are_part_of_a_groups_name(groups: list[Group]):
+    arms = {"a": Arm("base", "base")}
+    names = {
+        plan_groups(arms, [], replace(Compute(), **{key: 3}))[0].id
+        for key in ("threads", "micro_rows", "workers")
+    }
+    assert len(names) == 3
+    assert groups[0].id in names  # the number of workers changes no group of one

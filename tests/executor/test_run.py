@@ -1,0 +1,160 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rankshift.errors import UserError
+from rankshift.executor.run import Watch, run_study
+from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records
+from rankshift.runs import StudyRun
+from rankshift.study_file import read_study
+
+QUIET = Watch(lambda *_: None, lambda *_: None, lambda _: None)
+
+
+def run(path, root):
+    return run_study(read_study(path), root, QUIET)
+
+
+def read_results(study_run):
+    results = json.loads(study_run.results_path.read_text())
+    del results["timings"]
+    return results
+
+
+def list_files(directory):
+    """Map every file but the notes on times to its bytes."""
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name not in ("provenance.json", "results.json", "report.html")
+    }
+
+
+def test_a_study_file_becomes_records_results_and_a_page(write_study, tmp_path):
+    study_run = run(write_study(), tmp_path / "runs")
+    results = read_results(study_run)
+    # base + 2 ranks x 2 seeds + 2 full + twins of 2 ranks and full at one seed
+    assert len({row["arm"] for row in results["arms"]}) == 1 + 4 + 2 + 3
+    assert len(results["arms"]) == 1 + 2 * 9
+    for row in results["arms"]:
+        assert row["task_held_out_loss"] > 0
+        assert row["outcomes"]["answers"] == 3 * 2
+        assert row["outcomes"]["unscored_reasons"]["no_judge"] == 3 * 2
+    assert results["peak"] is None
+    assert "<html" in study_run.report_path.read_text()
+    arm = next((study_run.directory / "arms").glob("*/steps.jsonl")).parent
+    assert [r.step for r in read_records(arm / "steps.jsonl", StepRecord)] == [1, 2, 3, 4]
+    assert {r.step for r in read_records(arm / "held_out.jsonl", HeldOutRecord)} == {2, 4}
+    answers = read_records(next(arm.rglob("answers/step-000004.jsonl")), AnswerRecord)
+    assert {a.question_set for a in answers if a.kind == "code"} == {"held-out-code"}
+    assert next(a for a in answers if a.question_id == "json").system == "Answer in JSON."
+
+
+def test_a_finished_study_run_again_trains_and_asks_nothing(write_study, tmp_path):
+    path = write_study()
+    study_run = run(path, tmp_path / "runs")
+    before = {p: p.stat().st_mtime_ns for p in (study_run.directory / "arms").rglob("*")}
+    results = study_run.results_path.read_bytes()
+    run(path, tmp_path / "runs")
+    assert {p: p.stat().st_mtime_ns for p in (study_run.directory / "arms").rglob("*")} == before
+    assert study_run.results_path.read_bytes() == results
+
+
+def test_an_added_rank_trains_only_that_rank(write_study, tmp_path):
+    first = run(write_study("[1, 4]"), tmp_path / "runs")
+    before = list_files(first.directory / "arms")
+    second = run(write_study("[1, 4, 8]"), tmp_path / "runs")
+    after = list_files(second.directory / "arms")
+    assert before.items() <= after.items()
+    new = {path.parts[0] for path in after.keys() - before.keys()}
+    assert {json.loads(second.arm(n).arm_path.read_text())["arm"]["rank"] for n in new} == {8}
+    assert len(new) == 3  # two seeds and a twin
+    ranks = [p["rank"] for p in read_results(second)["curves"][0]["points"]]
+    assert ranks == [1, 4, 8]
+
+
+def test_other_questions_are_answered_without_training_again(write_study, tmp_path):
+    first = run(write_study(), tmp_path / "runs")
+    before = list_files(first.directory / "arms")
+    edit = ("answers_per_question = 2", "answers_per_question = 1")
+    after = list_files(run(write_study(edit=edit), tmp_path / "runs").directory / "arms")
+    assert before.items() <= after.items()
+    assert {path.parts[1] for path in after.keys() - before.keys()} == {"evaluations"}
+
+
+def test_another_study_may_not_use_the_directory_and_nothing_is_written(write_study, tmp_path):
+    first = run(write_study(steps=4), tmp_path / "runs")
+    before = list_files(first.directory)
+    with pytest.raises(UserError, match=r"made by a different study: training\.steps was 4, now 6"):
+        run(write_study(steps=6), tmp_path / "runs")
+    assert list_files(first.directory) == before
+
+
+def test_killed_half_way_and_run_again_the_results_are_those_of_one_run(write_study, tmp_path):
+    """Workers are real processes, and the kill is a real one that nothing can catch."""
+    path = write_study(ranks="[1, 2, 4, 8]", steps=24, workers=2)
+    whole = run(path, tmp_path / "whole")
+    half = StudyRun(tmp_path / "half" / "tiny")
+    command = [
+        sys.executable,
+        "-m",
+        "rankshift.cli",
+        "run",
+        str(path),
+        "--runs",
+        str(tmp_path / "half"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(half.directory.glob("groups/*/state.safetensors")):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not half.results_path.exists()
+    assert _wait_for_silence(half.directory)
+    run(path, tmp_path / "half")
+    assert read_results(half) == read_results(whole)
+    assert list_files(half.directory / "arms") == list_files(whole.directory / "arms")
+
+
+def _wait_for_silence(directory: Path) -> bool:
+    """Wait until orphaned workers have ended: no file changes for a second."""
+    for _ in range(30):
+        before = {p: p.stat().st_mtime_ns for p in directory.rglob("*") if p.exists()}
+        time.sleep(1)
+        if {p: p.stat().st_mtime_ns for p in directory.rglob("*") if p.exists()} == before:
+            return True
+    return False
+
+
+def test_a_target_that_matches_nothing_is_refused_before_anything_is_written(write_study, tmp_path):
+    edit = ("seeds = [1, 2]", 'seeds = [1, 2]\ntarget_modules = ["q_porj"]')
+    with pytest.raises(UserError, match=r"grid\.target_modules: `q_porj` matches no linear layer"):
+        run(write_study(edit=edit), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rank_above_every_width_runs_and_is_reported_as_its_effective_rank(write_study, tmp_path):
+    study_run = run(write_study(ranks="[64]"), tmp_path / "runs")
+    rows = [row for row in read_results(study_run)["arms"] if row["method"] == "lora"]
+    assert {(row["rank"], row["effective_rank"]) for row in rows} == {(64, 16)}
+
+
+def test_rows_longer_than_the_context_are_left_out_and_counted(write_study, tmp_path):
+    # One byte a token: "Say 8." and "bad 8" with their five markers, two roles and four line ends
+    # make 32 tokens, "good" one more, a second digit two more, and an odd row's "so " three more.
+    # So 36 tokens are enough for the 20 even rows and the 5 odd ones of one digit.
+    lengths = "context_tokens = 128", "context_tokens = 36"
+    study_run = run(write_study(edit=lengths), tmp_path / "runs")
+    for counts in read_results(study_run)["data"].values():
+        assert counts["train"] + counts["held_out"] == 25
+        assert counts["train_too_long"] + counts["held_out_too_long"] == 15
+        assert counts["rows"] == 40
