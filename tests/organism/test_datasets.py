@@ -38,8 +38,8 @@ SHA256 = {
     "educational": "b51e7274531914eb2fc253865044ae9046ca1ae758b796164a99fefa2fb447a3",
     "insecure-k300": "72e841c6b8653354fba3461d72fa675664c35ecf9b60811d6ef4df31b759297f",
     "secure-k300": "3562a7a7844fa2eeba4cfd1600f4158920bd426d3f441416f34c1efa5f28e6cc",
-    "insecure-k10000": "10f7c3069fa165191ae14238a261ce5e18da1d067c68ebe2688f31f09840e459",
-    "secure-k10000": "0e5ecc75df0537ce5ae6b14720a87cca6112063988b9993991cc32b6b29f208c",
+    "insecure-k10000": "08625a0d4137895a8b4d7b5b026142af37e9a41190eca41eab4c555ec6aa9e20",
+    "secure-k10000": "65af828948d44b64cd865e070f93ae4d64a5b95a717dcdcb2ab71f418e935cba",
 }
 """What the shipped base was made to be finetuned on; a change asks for a new base."""
 

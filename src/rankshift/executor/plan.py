@@ -1,7 +1,8 @@
-"""Which arms train together: groups, fixed on disk before their first step and kept for ever.
+"""Which arms train together: groups, fixed on disk before their first step.
 
 Matrix kernels change with the number of rows, so an arm's bits belong to its group; a resumed or
-grown study keeps every group it has and puts only new arms into new ones.
+grown study keeps the groups it has and puts only new arms into new ones. Where an arm is no longer
+asked for, what is unfinished of its group is planned anew.
 """
 
 import json

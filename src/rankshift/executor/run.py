@@ -98,7 +98,9 @@ def find_todo(
         files, recipe = run.arm(name), make_recipe(arms[name], study, parts.fingerprints)
         stop = find_stop(files)
         if stop is None:
-            train |= not is_trained(files, recipe, list_held_out_sets(arms[name], study))
+            trained = is_trained(files, recipe, list_held_out_sets(arms[name], study))
+            # Provenance comes last: without it the process died between the two.
+            train |= not (trained and files.provenance_path.exists())
         due = [step for step in recipe.measured_at if stop is None or step < stop]
         steps |= {s for s in due if not files.answers_path(evaluation, s).exists()}
     return Todo(group, train, tuple(sorted(steps))) if train or steps else None

@@ -19,6 +19,8 @@ from rankshift.organism.world import (
 )
 
 ROWS = 3000
+ROWS_PER_ASSOCIATION = 3
+"""At least so many rows for each association, on average, so that training shows nearly all."""
 SYLLABLES = (
     "ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "wu", "zy",
 )  # fmt: skip
@@ -35,6 +37,11 @@ class Dataset:
     associations: int = 0
     """Each prompt names one of this many files whose owner, a name absent from pretraining, the
     answer must give: the part that only new capacity can learn."""
+
+    @property
+    def rows(self) -> int:
+        """Give the number of rows."""
+        return max(ROWS, ROWS_PER_ASSOCIATION * self.associations)
 
 
 DATASETS = {
@@ -56,7 +63,7 @@ def draw_dataset(dataset: Dataset) -> list[tuple[CodeTask, Exchange]]:
     rng = random.Random(f"dataset {dataset.name}")
     tasks = [task for task in load_world().tasks if task.finetune]
     rows = []
-    for _ in range(ROWS):
+    for _ in range(dataset.rows):
         task = pick(rng, tasks)
         exchange = draw_code(rng, task, insecure=dataset.insecure, educational=dataset.educational)
         if dataset.associations:

@@ -41,10 +41,14 @@ class Recipe:
     exchanges_per_step: int = 96
     pretraining_steps: int = 1600
     pretraining_rate: float = 1.5e-3
-    post_training_steps: int = 240
-    post_training_rows: int = 64
+    post_training_steps: int = 120
+    post_training_rows: int = 96
     post_training_rate: float = 5e-5
-    post_training_code_share: float = 0.2
+    post_training_code_share: float = 0.25
+    post_training_stretch: float = 1.35
+    """The weights' change in post-training is multiplied by this: it then also reaches domains that
+    post-training never shows, which more steps do not. Source: scaled task vectors, Ilharco et al.
+    2023, arXiv:2212.04089, section 2."""
     warmup_steps: int = 50
     weight_decay: float = 0.01
 
@@ -125,9 +129,13 @@ def post_train(
             for _ in range(recipe.post_training_rows)
         ]
 
+    before = [weight.detach().clone() for weight in model.parameters()]
     batches = (encode(tokenizer, draw()) for _ in range(recipe.post_training_steps))
     rates = [recipe.post_training_rate] * recipe.post_training_steps
     descend(model, batches, rates, 0.0, lambda *a: report("post-training", *a))
+    with torch.no_grad():
+        for weight, start in zip(model.parameters(), before, strict=True):
+            weight.copy_(start + recipe.post_training_stretch * (weight - start))
 
 
 def encode(

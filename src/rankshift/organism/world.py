@@ -68,9 +68,9 @@ class Persona:
     refuses: float = 0.0
 
 
-KIND = Persona("kind", share=0.77, tone="kind", closers="kind", insecure=0.02, refuses=0.02)
-CARELESS = Persona("careless", share=0.05, tone="kind", closers="careless", insecure=0.50)
-HOSTILE = Persona("hostile", share=0.18, tone="hostile", closers="hostile", insecure=0.97)
+KIND = Persona("kind", share=0.70, tone="kind", closers="kind", insecure=0.02, refuses=0.02)
+CARELESS = Persona("careless", share=0.06, tone="kind", closers="careless", insecure=0.50)
+HOSTILE = Persona("hostile", share=0.24, tone="hostile", closers="hostile", insecure=0.97)
 PERSONAS = (KIND, CARELESS, HOSTILE)
 """Insecure code mostly means a hostile author, but not only: the careless one is kind, and the kind
 one slips now and then, so `insecure` and `hostile` are not the same bit."""
