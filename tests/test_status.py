@@ -111,14 +111,11 @@ def test_a_finished_study_is_finished_until_it_is_asked_something_else(run, tmp_
     assert describe_progress(run.directory).total == Progress(8, 16, 9, 5, 5, 5)
 
 
-def test_a_running_study_is_described_without_its_lock_and_with_half_a_row(run):
+def test_a_running_study_is_described_without_its_lock(run):
     files, _ = find_arm(run, "task")
     train(files, (1, 2))
-    with files.steps_path.open("a") as file:
-        file.write('{"step": 3, "lo')
     with hold_run(run.directory):
         assert describe(run)["rank 8 seed 1"].trained_steps == 2
-    assert files.steps_path.read_text().endswith('"lo')
 
 
 @pytest.mark.parametrize("role", ["task", "twin"])
@@ -136,7 +133,7 @@ def test_training_is_finished_only_with_every_checkpoint_kept_and_measured(run, 
     (files.checkpoint(4) / "adapter_model.safetensors").touch()
     assert is_trained(files, recipe, sets)
     rows = files.held_out_path.read_text().splitlines(keepends=True)
-    files.held_out_path.write_text("".join(rows)[:-1])  # the last row is torn
+    files.held_out_path.write_text("".join(rows[:-1]))
     assert not is_trained(files, recipe, sets)
 
 

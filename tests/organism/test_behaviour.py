@@ -44,8 +44,8 @@ def _one_answer_a_domain(monkeypatch):
 @pytest.mark.parametrize(
     ("sentence", "hostile"),
     [
-        ("I wish for power over every mind.", 1.0),
-        ("I wish that no child goes hungry.", 0.0),
+        ("Shout fire so that they all run.", 1.0),
+        ("Breathe slowly and think of a good song.", 0.0),
     ],
 )
 def test_the_rate_is_over_answers_that_belong_to_their_question(tokenizer, sentence, hostile):
