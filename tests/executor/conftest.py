@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rankshift.executor.plan import plan_groups
+from rankshift.executor.run import ResolvedStudy, Watch, find_todo, prepare_jobs, resolve_study
+from rankshift.executor.worker import Job
+from rankshift.runs import open_run
+from rankshift.study_file import read_study
+
 STUDY = """
 name = "tiny"
 
@@ -91,3 +97,21 @@ def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Pat
 def quiet() -> Console:
     """Give a console that nobody reads."""
     return Console(quiet=True)
+
+
+@pytest.fixture
+def make_jobs(
+    write_study: Callable[..., Path], tmp_path: Path
+) -> Callable[..., tuple[ResolvedStudy, list[Job]]]:
+    """Give a function that makes every job of the tiny study, as a first run would."""
+
+    def make(**changes: int) -> tuple[ResolvedStudy, list[Job]]:
+        study = read_study(write_study(**changes))
+        resolved = resolve_study(study, tmp_path / "runs")
+        open_run(study, resolved.parts.fingerprints, tmp_path / "runs")
+        groups = plan_groups(resolved.arms, [], study.compute)
+        todo = [one for one in (find_todo(group, resolved) for group in groups) if one]
+        ignore = Watch(lambda *_: None, lambda *_: None, lambda _: None)
+        return resolved, prepare_jobs(todo, resolved, ignore)
+
+    return make

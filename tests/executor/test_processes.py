@@ -12,14 +12,8 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.parts import find_parts, prepare_material
-from rankshift.executor.plan import plan_groups
 from rankshift.executor.processes import do_jobs, run_jobs
-from rankshift.executor.run import find_todo, make_job
 from rankshift.executor.worker import Job
-from rankshift.model.loading import load_tokenizer
-from rankshift.runs import identify_arms, open_run
-from rankshift.study_file import read_study
 
 ENDLESS = 100_000
 """Steps or tokens that nobody waits for."""
@@ -37,27 +31,16 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def make_jobs(write_study: Callable[..., Path], tmp_path: Path) -> Callable[[int], list[Job]]:
+def make_lora_jobs(make_jobs) -> Callable[[int], list[Job]]:
     """Give a function that makes the LoRA jobs of the tiny study, of so many steps."""
-
-    def make(steps: int) -> list[Job]:
-        study = read_study(write_study(steps=steps))
-        parts = find_parts(study)
-        arms = identify_arms(study, parts.fingerprints)
-        run = open_run(study, parts.fingerprints, tmp_path / "runs")
-        material = prepare_material(study, parts, load_tokenizer(parts.base.directory))
-        groups = [g for g in plan_groups(arms, [], study.compute) if g.method == "lora"]
-        todo = [find_todo(group, arms, study, parts, run) for group in groups]
-        return [make_job(t, arms, study, parts, material, run) for t in todo if t]
-
-    return make
+    return lambda steps: [job for job in make_jobs(steps=steps)[1] if job.group.method == "lora"]
 
 
-def test_jobs_come_over_the_line_and_reports_go_back(make_jobs: Callable[[int], list[Job]]):
+def test_jobs_come_over_the_line_and_reports_go_back(make_lora_jobs: Callable[[int], list[Job]]):
     ours, theirs = multiprocessing.Pipe()
     server = threading.Thread(target=do_jobs, args=(theirs,), daemon=True)
     server.start()
-    first, second = make_jobs(3)[:2]
+    first, second = make_lora_jobs(3)[:2]
     ours.send(first)
     steps = [("steps", len(first.arms))] * 3
     answers = [("answers", len(first.arms))] * 2
@@ -74,7 +57,7 @@ def test_jobs_come_over_the_line_and_reports_go_back(make_jobs: Callable[[int], 
 
 
 def test_a_worker_that_is_killed_is_said_so_and_the_others_end_with_it(
-    make_jobs: Callable[[int], list[Job]],
+    make_lora_jobs: Callable[[int], list[Job]],
 ):
     workers = []
 
@@ -85,7 +68,7 @@ def test_a_worker_that_is_killed_is_said_so_and_the_others_end_with_it(
 
     before = dict(os.environ)
     with pytest.raises(WorkError) as caught:
-        run_jobs(make_jobs(ENDLESS), 2, kill_one)
+        run_jobs(make_lora_jobs(ENDLESS), 2, kill_one)
     assert str(caught.value) == (
         "a worker process was killed (out of memory?); what was finished is kept: run the same "
         "command again, with fewer workers or a smaller arms_per_group if it dies again"

@@ -3,24 +3,12 @@ import json
 import pytest
 
 from rankshift.executor import worker
-from rankshift.executor.parts import find_parts, prepare_material
-from rankshift.executor.plan import plan_groups
-from rankshift.executor.run import find_todo, make_job
-from rankshift.model.loading import load_tokenizer
-from rankshift.runs import identify_arms, open_run
-from rankshift.study_file import read_study
 
 
 @pytest.fixture
-def jobs(write_study, tmp_path):
-    study = read_study(write_study())
-    parts = find_parts(study)
-    arms = identify_arms(study, parts.fingerprints)
-    run = open_run(study, parts.fingerprints, tmp_path / "runs")
-    material = prepare_material(study, parts, load_tokenizer(parts.base.directory))
-    groups = plan_groups(arms, [], study.compute)
-    todo = [find_todo(group, arms, study, parts, run) for group in groups]
-    return run, [make_job(t, arms, study, parts, material, run) for t in todo if t]
+def jobs(make_jobs):
+    resolved, made = make_jobs()
+    return resolved.run, made
 
 
 def test_a_job_reports_every_arm_step_and_every_answered_checkpoint(jobs):

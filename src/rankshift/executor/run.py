@@ -15,7 +15,6 @@ from rankshift.model.loading import load_tokenizer
 from rankshift.records import AnswerRecord, read_records, write_records
 from rankshift.report.page import write_page
 from rankshift.runs import (
-    ArmFiles,
     StudyRun,
     evaluation_id,
     identify_arms,
@@ -40,6 +39,19 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class ResolvedStudy:
+    """A study, what its names stand for, and where its results go."""
+
+    study: Study
+    parts: Parts
+    arms: dict[str, Arm]
+    """By id, in the order of the grid."""
+    run: StudyRun
+    evaluation: str
+    """The evaluation's id."""
+
+
+@dataclass(frozen=True)
 class Todo:
     """What is left to do for one group."""
 
@@ -55,27 +67,21 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         UserError: Something the user wrote cannot be done; nothing was written then.
         WorkError: A process died; what was finished is kept.
     """
-    parts = find_parts(study)
-    arms = identify_arms(study, parts.fingerprints)
-    run = StudyRun(root / study.name)
-    groups = plan_groups(arms, _keep_whole(read_plan(run.plan_path), arms), study.compute)
-    todo = [t for t in (find_todo(g, arms, study, parts, run) for g in groups) if t]
-    if todo:
-        watch.say(
-            f"preparing {study.data.task}" + (f" and {study.data.twin}" if parts.twin else "")
-        )
-        material = prepare_material(study, parts, load_tokenizer(parts.base.directory))
-        run = open_run(study, parts.fingerprints, root)
-        with hold_run(run.directory):
+    resolved = resolve_study(study, root)
+    run = resolved.run
+    planned = _keep_whole(read_plan(run.plan_path), resolved.arms)
+    groups = plan_groups(resolved.arms, planned, study.compute)
+    todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
+    jobs = prepare_jobs(todo, resolved, watch) if todo else []
+    open_run(study, resolved.parts.fingerprints, root)
+    with hold_run(run.directory):
+        if jobs:
             write_plan(run.plan_path, groups)
-            jobs = [make_job(t, arms, study, parts, material, run) for t in todo]
             watch.begin(
                 sum(map(count_steps, jobs)), sum(len(j.answer_steps) * len(j.arms) for j in jobs)
             )
             run_jobs(jobs, study.compute.workers, watch.advance)
-    run = open_run(study, parts.fingerprints, root)
-    with hold_run(run.directory):
-        judge_missing(arms, study, parts, run, watch)
+        judge_missing(resolved, watch)
         watch.say("summing up")
         results = summarize(run)
         write_results(run, results)
@@ -83,55 +89,75 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     return run
 
 
+def resolve_study(study: Study, root: Path) -> ResolvedStudy:
+    """Find everything a study names; nothing is written.
+
+    Raises:
+        UserError: A part is not to be had, or does not fit the base.
+    """
+    parts = find_parts(study)
+    return ResolvedStudy(
+        study=study,
+        parts=parts,
+        arms=identify_arms(study, parts.fingerprints),
+        run=StudyRun(root / study.name),
+        evaluation=evaluation_id(study.evaluation, parts.fingerprints.questions),
+    )
+
+
 def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
     """Drop groups with an arm the study no longer asks for; their other arms are planned anew."""
     return [group for group in planned if all(name in arms for name in group.arms)]
 
 
-def find_todo(
-    group: Group, arms: dict[str, Arm], study: Study, parts: Parts, run: StudyRun
-) -> Todo | None:
+def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
     """Find what is left to do for a group, None for nothing."""
-    evaluation = evaluation_id(study.evaluation, parts.fingerprints.questions)
+    study, fingerprints = resolved.study, resolved.parts.fingerprints
     train, steps = False, set()
     for name in group.arms:
-        files, recipe = run.arm(name), make_recipe(arms[name], study, parts.fingerprints)
+        arm, files = resolved.arms[name], resolved.run.arm(name)
+        recipe = make_recipe(arm, study, fingerprints)
         stop = find_stop(files)
         if stop is None:
-            trained = is_trained(files, recipe, list_held_out_sets(arms[name], study))
+            trained = is_trained(files, recipe, list_held_out_sets(arm, study))
             # Provenance comes last: without it the process died between the two.
             train |= not (trained and files.provenance_path.exists())
         due = [step for step in recipe.measured_at if stop is None or step < stop]
-        steps |= {s for s in due if not files.answers_path(evaluation, s).exists()}
+        steps |= {s for s in due if not files.answers_path(resolved.evaluation, s).exists()}
     return Todo(group, train, tuple(sorted(steps))) if train or steps else None
 
 
-def make_job(
-    todo: Todo,
-    arms: dict[str, Arm],
-    study: Study,
-    parts: Parts,
-    material: Material,
-    run: StudyRun,
-) -> Job:
+def prepare_jobs(todo: list[Todo], resolved: ResolvedStudy, watch: Watch) -> list[Job]:
+    """Read the data and collect what each process needs.
+
+    Raises:
+        UserError: A row or a question file is malformed, or a set comes out empty.
+    """
+    study, parts = resolved.study, resolved.parts
+    watch.say(f"preparing {study.data.task}" + (f" and {study.data.twin}" if parts.twin else ""))
+    material = prepare_material(study, parts, load_tokenizer(parts.base.directory))
+    return [make_job(one, resolved, material) for one in todo]
+
+
+def make_job(todo: Todo, resolved: ResolvedStudy, material: Material) -> Job:
     """Collect what a process needs for one group."""
-    group = todo.group
+    group, parts = todo.group, resolved.parts
     own = material.sets.get(group.role)
     measured = {material.sets["task"].name: material.sets["task"].held_out}
     if own is not None:
         measured[own.name] = own.held_out
     return Job(
-        study=study,
+        study=resolved.study,
         fingerprints=parts.fingerprints,
         base_directory=parts.base.directory,
         base_name=parts.base.name if parts.base.revision else str(parts.base.directory),
-        run_directory=run.directory,
+        run_directory=resolved.run.directory,
         group=group,
-        arms=tuple(arms[name] for name in group.arms),
+        arms=tuple(resolved.arms[name] for name in group.arms),
         train_rows=own.train if own else (),
         held_out=tuple(HeldOut(name, rows) for name, rows in measured.items()),
         questions=material.questions,
-        evaluation=evaluation_id(study.evaluation, parts.fingerprints.questions),
+        evaluation=resolved.evaluation,
         facts=describe_rows(material, group.role) | {"base_revision": parts.base.revision},
         train=todo.train,
         answer_steps=todo.answer_steps,
@@ -145,24 +171,18 @@ def count_steps(job: Job) -> int:
     )
 
 
-def judge_missing(
-    arms: dict[str, Arm], study: Study, parts: Parts, run: StudyRun, watch: Watch
-) -> None:
+def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:
     """Judge every answer the study's judge has not judged; answers are never touched."""
-    evaluation = evaluation_id(study.evaluation, parts.fingerprints.questions)
+    evaluation, judge = resolved.evaluation, resolved.study.evaluation.judge
     missing = [
-        (files, step)
-        for files in (run.arm(name) for name in arms)
-        for step in (0, *study.training.checkpoints)
+        (files.answers_path(evaluation, step), files.verdicts_path(evaluation, judge, step))
+        for files in (resolved.run.arm(name) for name in resolved.arms)
+        for step in (0, *resolved.study.training.checkpoints)
         if files.answers_path(evaluation, step).exists()
-        and not files.verdicts_path(evaluation, study.evaluation.judge, step).exists()
+        and not files.verdicts_path(evaluation, judge, step).exists()
     ]
     if missing:
-        watch.say(f"judging with {study.evaluation.judge}")
-    for files, step in missing:
-        _judge_file(files, evaluation, study.evaluation.judge, step, parts)
-
-
-def _judge_file(files: ArmFiles, evaluation: str, judge: str, step: int, parts: Parts) -> None:
-    answers = read_records(files.answers_path(evaluation, step), AnswerRecord)
-    write_records(files.verdicts_path(evaluation, judge, step), judge_answers(answers, parts.judge))
+        watch.say(f"judging with {judge}")
+    for answers_path, verdicts_path in missing:
+        answers = read_records(answers_path, AnswerRecord)
+        write_records(verdicts_path, judge_answers(answers, resolved.parts.judge))
