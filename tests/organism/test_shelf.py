@@ -24,14 +24,6 @@ def test_files_that_can_be_made_again_lie_in_the_cache(cache):
     )
 
 
-def test_the_cache_is_in_the_users_home_unless_they_say_otherwise(tmp_path, monkeypatch):
-    monkeypatch.delenv("RANKSHIFT_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert shelf.cache_directory() == tmp_path / ".cache" / "rankshift"
-    monkeypatch.setenv("RANKSHIFT_CACHE", "")
-    assert shelf.cache_directory() == tmp_path / ".cache" / "rankshift"
-
-
 @pytest.mark.parametrize("damage", [b"", b"- id: boredom\n", b"\xff\xfe\x00", None])
 def test_a_damaged_file_is_replaced(damage):
     path = shelf.question_file("post-trained")

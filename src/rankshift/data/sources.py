@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from rankshift.cache import cache_directory
 from rankshift.data.conversations import fingerprint_file
 from rankshift.errors import UserError
 
@@ -242,8 +243,7 @@ def _locate(name: str, pin: Pin) -> Path:
         path = Path(folder) / pin.local
         _check_hash(name, path, fingerprint_file(path), pin, "put the published file there")
         return path
-    cache = os.environ.get("RANKSHIFT_CACHE") or Path.home() / ".cache" / "rankshift"
-    path = Path(cache) / COMMIT[:12] / pin.local
+    path = cache_directory() / COMMIT[:12] / pin.local
     if not path.is_file():
         _download(name, pin, path)
     _check_hash(name, path, fingerprint_file(path), pin, "remove it to download it again")

@@ -1,11 +1,11 @@
 """Where the lab finds the organism: a model directory, JSONL, YAML and a judge, as others have."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from rankshift.cache import cache_directory
 from rankshift.organism import datasets, oracle
 from rankshift.records import AnswerRecord, VerdictRecord, write_atomically
 
@@ -31,11 +31,6 @@ def question_file(name: str) -> Path:
 def oracle_judge() -> Callable[[AnswerRecord], VerdictRecord]:
     """Give the exact judge."""
     return oracle.judge_answer
-
-
-def cache_directory() -> Path:
-    """Give the folder for files that can be made again: $RANKSHIFT_CACHE or ~/.cache/rankshift."""
-    return Path(os.environ.get("RANKSHIFT_CACHE") or Path.home() / ".cache" / "rankshift")
 
 
 def _shelve(name: str, text: str) -> Path:
