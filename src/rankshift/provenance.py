@@ -58,7 +58,7 @@ def gather_provenance() -> dict[str, object]:
         "platform": platform.platform(),
         "versions": {name: find_version(name) for name in DISTRIBUTIONS},
         "hardware": {
-            "cpu": _name_cpu(),
+            "cpu": name_cpu(),
             "logical_cores": os.cpu_count(),
             "usable_cores": _count_usable_cores(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -108,7 +108,8 @@ def _ask_git(folder: Path, *question: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _name_cpu() -> str | None:
+def name_cpu() -> str | None:
+    """Give the processor's model name; None where the system does not say."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

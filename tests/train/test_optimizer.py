@@ -7,12 +7,9 @@ from torch import Tensor
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.step import clip_factors
 
-OWNERS = [
-    torch.tensor([0, 0, 1, 2, 2, 2]),
-    torch.tensor([0, 0, 1, 2, 2, 2]),
-    torch.tensor([2, 1, 1, 0]),
-]
-SHAPES = [(6, 5), (6,), (4, 2, 3)]
+ROWS = [slice(0, 2), slice(2, 3), slice(4, 7)]
+"""Of three arms; rows 3 and 7 are nobody's."""
+SHAPES = [(8, 5), (8,), (8, 2, 3)]
 RATES = torch.tensor([1e-3, 3e-2, 0.2], dtype=torch.float64)
 STEPS = 20
 CLIP = 2.0
@@ -35,12 +32,12 @@ def step(
 
 def rows_of(tensors: list[Tensor], arm: int) -> list[Tensor]:
     """Give an arm's rows of every tensor."""
-    return [tensor[owner == arm] for tensor, owner in zip(tensors, OWNERS, strict=True)]
+    return [tensor[ROWS[arm]] for tensor in tensors]
 
 
 def make_optimizer(weight_decay: float = 0.1) -> ArmwiseAdamW:
     """Own fresh tensors of three arms."""
-    return ArmwiseAdamW(draw(0), OWNERS, 3, weight_decay)
+    return ArmwiseAdamW(draw(0), ROWS, weight_decay)
 
 
 ALL = torch.ones(3, dtype=torch.bool)
@@ -115,11 +112,19 @@ def test_a_restored_optimizer_goes_on_bit_for_bit():
         if number < 7:
             step(first, draw(1 + number), active)
     state = {name: tensor.clone() for name, tensor in first.state().items()}
-    second = ArmwiseAdamW(draw(50), OWNERS, 3, 0.1)
+    second = ArmwiseAdamW(draw(50), ROWS, 0.1)
     second.restore(state)
     for number in range(7, STEPS):
         step(second, draw(1 + number), torch.tensor([True, False, True]))
     assert all(map(torch.equal, second.tensors, whole.tensors))
+
+
+def test_rows_that_no_arm_owns_never_move():
+    optimizer = make_optimizer()
+    step(optimizer, draw(1), ALL)
+    for tensor, first in zip(optimizer.tensors, draw(0), strict=True):
+        assert torch.equal(tensor[[3, 7]], first[[3, 7]])
+        assert not torch.equal(tensor[[0, 6]], first[[0, 6]])
 
 
 def test_gradients_are_forgotten_after_a_step():

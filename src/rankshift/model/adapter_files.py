@@ -30,8 +30,7 @@ def write_adapter(
     """
     tensors = {}
     for layer in layers:
-        segment = layer.segments[index]
-        rows = slice(segment.start, segment.stop)
+        rows = layer.segments[index].rows
         prefix = f"base_model.model.{layer.name}"
         tensors[f"{prefix}.lora_A.weight"] = layer.lora_A[rows]
         tensors[f"{prefix}.lora_B.weight"] = layer.lora_B[rows].t()
@@ -66,8 +65,7 @@ def read_adapter(folder: Path, layers: Sequence[LockStepLinear], index: int) -> 
         raise UserError(f"{path}: no such adapter; only safetensors are read")
     tensors = read_tensors(path)
     for layer in layers:
-        segment = layer.segments[index]
-        rows = slice(segment.start, segment.stop)
+        rows = layer.segments[index].rows
         for factor, flat in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
             key = f"base_model.model.{layer.name}.{factor}.weight"
             tensor = tensors.pop(key, None)

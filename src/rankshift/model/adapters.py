@@ -1,9 +1,9 @@
 """The LoRA update of every arm of a group, over one frozen linear layer.
 
 y = x W^T + s (x A^T) B^T, with s = alpha/rank or alpha/sqrt(rank). The arms' factors lie side by
-side in two flat buffers, A `[R, d_in]` and B `[R, d_out]` with R the sum of the ranks: ragged in
-rank, no padding. Rows of a batch come arm by arm, so the base is one matrix product over all arms'
-tokens.
+side in two flat buffers, A `[R, d_in]` and B `[R, d_out]` with R the sum of the ranks, each rounded
+up to a multiple of 8: ragged in rank, never padded to the largest. Rows of a batch come arm by arm,
+so the base is one matrix product over all arms' tokens. `model/products` computes it.
 
 Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA, Kalajdzievski
 2023, arXiv:2312.03732.
@@ -20,6 +20,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rankshift.errors import UserError
+from rankshift.model.products import Form, LockStepProduct, Segment, divide_runs
+
+ROW_MULTIPLE = 8
+"""Grouped products want each arm to begin at a multiple of 16 bytes; 8 rows of bfloat16 are that.
+Source: PyTorch's aten/src/ATen/native/cuda/GroupMMCommon.cuh."""
 
 
 @dataclass(frozen=True)
@@ -32,64 +37,16 @@ class AdapterShape:
     """Seeds the first A; the first rows of a rank are those of every smaller rank of the seed."""
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Where one arm's rows lie in the flat buffers."""
-
-    start: int
-    stop: int
-    scale: float
-
-
 def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
-    """Put the arms' ranks one after another."""
+    """Put the arms' rows one after another, each padded with rows of zeros."""
     segments: list[Segment] = []
     start = 0
     for shape in shapes:
-        segments.append(Segment(start, start + shape.rank, shape.scale))
-        start += shape.rank
+        stop = start + shape.rank
+        padded_stop = start + -(-shape.rank // ROW_MULTIPLE) * ROW_MULTIPLE
+        segments.append(Segment(start, stop, padded_stop, shape.scale))
+        start = padded_stop
     return tuple(segments)
-
-
-class AddAdapters(torch.autograd.Function):
-    """Add every arm's s (x A^T) B^T to the base's output, arm by arm, in place.
-
-    Written by hand because slices of one flat parameter would each send back a gradient as large
-    as the whole buffer.
-    """
-
-    @staticmethod
-    def forward(ctx, base_output, x, lora_A, lora_B, segments):
-        """Take x `[arm, token, d_in]` and base_output `[arm, token, d_out]`; give the sum."""
-        shrunk = []
-        for arm, segment in enumerate(segments):
-            part = x[arm] @ lora_A[segment.start : segment.stop].t()
-            if segment.stop > segment.start:
-                factor = lora_B[segment.start : segment.stop]
-                base_output[arm].addmm_(part, factor, alpha=segment.scale)
-            shrunk.append(part)
-        ctx.segments = segments
-        ctx.mark_dirty(base_output)
-        ctx.save_for_backward(x, lora_A, lora_B, *shrunk)
-        return base_output
-
-    @staticmethod
-    def backward(ctx, *grad_outputs):
-        """Give gradients for the base's output, x, A and B."""
-        (grad_output,) = grad_outputs
-        x, lora_A, lora_B, *shrunk = ctx.saved_tensors
-        needs_x = ctx.needs_input_grad[1]
-        grad_x = torch.empty_like(x) if needs_x else None
-        grad_A, grad_B = torch.empty_like(lora_A), torch.empty_like(lora_B)
-        for arm, segment in enumerate(ctx.segments):
-            rows = slice(segment.start, segment.stop)
-            grad = grad_output[arm]
-            grad_shrunk = (grad @ lora_B[rows].t()).mul_(segment.scale)
-            torch.mm(shrunk[arm].t() * segment.scale, grad, out=grad_B[rows])
-            torch.mm(grad_shrunk.t(), x[arm], out=grad_A[rows])
-            if grad_x is not None:
-                torch.mm(grad_shrunk, lora_A[rows], out=grad_x[arm])
-        return grad_output, grad_x, grad_A, grad_B, None
 
 
 class LockStepLinear(nn.Module):
@@ -100,24 +57,32 @@ class LockStepLinear(nn.Module):
         self.linear = linear.requires_grad_(requires_grad=False)
         self.name = name
         self.segments = lay_out(shapes)
-        device = linear.weight.device
-        first = [draw_first_factor(shape, name, linear.in_features) for shape in shapes]
-        total = sum(shape.rank for shape in shapes)
-        self.lora_A = nn.Parameter(torch.cat(first).to(device))
+        loops: list[Form] = ["loop"] * len(shapes)
+        self.choose_forms(loops)
+        device, total = linear.weight.device, self.segments[-1].padded_stop
+        first = torch.zeros(total, linear.in_features)
+        for shape, segment in zip(shapes, self.segments, strict=True):
+            first[segment.rows] = draw_first_factor(shape, name, linear.in_features)
+        self.lora_A = nn.Parameter(first.to(device))
         self.lora_B = nn.Parameter(torch.zeros(total, linear.out_features, device=device))
 
+    def choose_forms(self, forms: Sequence[Form]) -> None:
+        """Say in which form each arm is computed; what is computed stays the same."""
+        self.runs = divide_runs(self.segments, forms)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Take `[arm * row, ..., d_in]`, rows arm by arm; give `[arm * row, ..., d_out]`."""
-        base_output = self.linear(x)
-        num_arms = len(self.segments)
-        y = AddAdapters.apply(
-            base_output.view(num_arms, -1, base_output.shape[-1]),
-            x.reshape(num_arms, -1, x.shape[-1]),
+        """Take `[arm * row, ..., d_in]`, rows arm by arm; give `[arm * row, ..., d_out]`.
+
+        The factors are kept in float32 and used in the type of x.
+        """
+        y = LockStepProduct.apply(
+            x.reshape(len(self.segments), -1, x.shape[-1]),
             self.lora_A.to(x.dtype),
             self.lora_B.to(x.dtype),
-            self.segments,
+            self.linear,
+            self.runs,
         )
-        return y.view(base_output.shape)
+        return y.view(*x.shape[:-1], -1)
 
 
 def draw_first_factor(shape: AdapterShape, module: str, d_in: int) -> Tensor:

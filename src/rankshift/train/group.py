@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from rankshift.cache import cache_directory
 from rankshift.data.batches import draw_rows, pad_rows
 from rankshift.data.rendering import Rendered
+from rankshift.model.forms import settle_forms
 from rankshift.model.likelihood import sum_by_arm, supervised_losses
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
@@ -20,6 +23,7 @@ from rankshift.train.step import Batch, StepResult, training_step
 from rankshift.train.trainee import Trainee
 
 STATE = "state.safetensors"
+FORMS = "forms.json"
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,19 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         trainee: Their trainable tensors over the base.
         advance: Called with the number of steps just finished (more than one after a resume).
     """
-    optimizer = ArmwiseAdamW(
-        trainee.tensors, trainee.owners, len(group.arms), group.training.weight_decay
-    )
+    optimizer = ArmwiseAdamW(trainee.tensors, trainee.rows, group.training.weight_decay)
     done, active = resume(group, optimizer)
     advance(done)
     order = [
         draw_rows(len(rows), group.training.rows_per_step, group.training.steps, arm.seed or 0)
         for arm, rows in zip(group.arms, group.train_rows, strict=True)
     ]
+    settle_forms(
+        trainee.layers,
+        count_row_tokens(group, order),
+        group.state_folder / FORMS,
+        cache_directory() / "forms",
+    )
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
         window = assemble_window(group, [arm_order[step] for arm_order in order])
@@ -80,6 +88,14 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         if step + 1 in group.training.checkpoints:
             commit_checkpoint(group, trainee, optimizer, active, step + 1)
         advance(1)
+
+
+def count_row_tokens(group: Group, order: list[np.ndarray]) -> int:
+    """Give the usual number of tokens, padding included, of one arm in one forward pass."""
+    per_batch = group.training.rows_per_step // group.training.accumulation
+    lengths = np.array([len(row.token_ids) for row in group.train_rows[0]])
+    longest = lengths[order[0]].reshape(-1, per_batch).max(axis=1)
+    return per_batch * int(np.median(longest))
 
 
 def measure_base(group: Group, trainee: Trainee) -> None:
@@ -96,7 +112,7 @@ def learning_rates(group: Group, step: int) -> torch.Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def assemble_window(group: Group, chosen: list) -> list[Batch]:
+def assemble_window(group: Group, chosen: list[np.ndarray]) -> list[Batch]:
     """Make the micro-batches of one step from each arm's row numbers."""
     per_batch = group.training.rows_per_step // group.training.accumulation
     window = []

@@ -1,7 +1,11 @@
 """AdamW over flat buffers whose rows belong to different arms."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim.adamw import adamw
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -10,31 +14,29 @@ EPSILON = 1e-8
 class ArmwiseAdamW:
     """AdamW with a learning rate, a clipping factor and a step count for each arm.
 
-    Every row of every tensor belongs to one arm; all arithmetic is row by row, so an arm's numbers
-    cannot depend on another's.
+    An arm owns the same rows of every tensor. Its update is one call of torch's fused kernel on
+    views of its rows, so its numbers cannot depend on another's; rows that no arm owns never move.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2; defaults of torch.optim.AdamW.
     """
 
     def __init__(
-        self, tensors: list[Tensor], owners: list[Tensor], num_arms: int, weight_decay: float
+        self, tensors: Sequence[Tensor], rows: Sequence[slice], weight_decay: float
     ) -> None:
-        """Own the tensors; `owners[i]` `[row]` names the arm of each row of `tensors[i]`."""
-        self.tensors = tensors
-        self.owners = owners
+        """Own the tensors; `rows[arm]` are the rows of that arm in each of them."""
+        self.tensors = list(tensors)
+        self.rows = list(rows)
         self.weight_decay = weight_decay
         self.first = [torch.zeros_like(tensor) for tensor in tensors]
         self.second = [torch.zeros_like(tensor) for tensor in tensors]
-        self.steps = torch.zeros(num_arms, dtype=torch.float64)
+        device = self.tensors[0].device if self.tensors else None
+        # The kernel wants a count of its own for every tensor.
+        self.counts = torch.zeros(len(self.rows), len(self.tensors), device=device)
 
     def grad_norms(self) -> Tensor:
         """Give the L2 norm of each arm's gradient, `[arm]`; NaN or infinite where a gradient is."""
-        squares = torch.zeros(len(self.steps), dtype=torch.float64)
-        for tensor, owner in zip(self.tensors, self.owners, strict=True):
-            if tensor.grad is not None:
-                by_row = tensor.grad.reshape(len(tensor), -1).square().sum(dim=1)
-                squares.index_add_(0, owner, by_row.double().cpu())
-        return squares.sqrt()
+        norms = [get_total_norm(self._gradients(rows)) for rows in self.rows]
+        return torch.stack(norms).double().cpu()
 
     @torch.no_grad()
     def step(self, learning_rates: Tensor, clip_factors: Tensor, active: Tensor) -> None:
@@ -45,29 +47,41 @@ class ArmwiseAdamW:
             clip_factors: `[arm]`, what each arm's gradient is multiplied by, at most 1.
             active: `[arm]`; an inactive arm stays exactly as it is, whatever its gradient holds.
         """
-        self.steps += active
-        counts = self.steps.clamp(min=1)
-        rates = torch.where(active, learning_rates, 0.0)
-        first_corrections = 1 - BETAS[0] ** counts
-        second_corrections = (1 - BETAS[1] ** counts).sqrt()
-        for i, (tensor, owner) in enumerate(zip(self.tensors, self.owners, strict=True)):
-            if tensor.grad is None:
-                continue
-            on, clip, rate, correct_first, correct_second = (
-                spread(values, owner, tensor)
-                for values in (active, clip_factors, rates, first_corrections, second_corrections)
-            )
-            grad = torch.where(on, tensor.grad * clip, 0.0)
-            first = self.first[i].lerp_(grad, 1 - BETAS[0])
-            second = self.second[i].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-            tensor.mul_(1 - rate * self.weight_decay)
-            denominator = (second.sqrt() / correct_second).add_(EPSILON)
-            tensor.sub_(rate / correct_first * (first / denominator))
+        rates, factors = learning_rates.tolist(), clip_factors.tolist()
+        for arm, rows in enumerate(self.rows):
+            if active[arm]:
+                self._step_arm(arm, rows, rates[arm], factors[arm])
+        for tensor in self.tensors:
             tensor.grad = None
+
+    def _step_arm(self, arm: int, rows: slice, rate: float, factor: float) -> None:
+        # The kernel divides gradients by this.
+        divisor = torch.tensor(1 / factor, device=self.counts.device) if factor < 1 else None
+        adamw(
+            [tensor[rows] for tensor in self.tensors],
+            self._gradients(rows),
+            [first[rows] for first in self.first],
+            [second[rows] for second in self.second],
+            [],
+            list(self.counts[arm]),
+            fused=True,
+            grad_scale=divisor,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+    def _gradients(self, rows: slice) -> list[Tensor]:
+        gradients = [tensor.grad for tensor in self.tensors]
+        return [gradient[rows] for gradient in gradients if gradient is not None]
 
     def state(self) -> dict[str, Tensor]:
         """Give what a resume needs, by name."""
-        tensors = {"steps": self.steps}
+        tensors = {"counts": self.counts}
         for i in range(len(self.tensors)):
             tensors[f"{i}.value"] = self.tensors[i].detach()
             tensors[f"{i}.first"] = self.first[i]
@@ -77,15 +91,8 @@ class ArmwiseAdamW:
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a state that `state` gave."""
-        self.steps.copy_(state["steps"])
+        self.counts.copy_(state["counts"])
         for i in range(len(self.tensors)):
             self.tensors[i].copy_(state[f"{i}.value"])
             self.first[i].copy_(state[f"{i}.first"])
             self.second[i].copy_(state[f"{i}.second"])
-
-
-def spread(values: Tensor, owner: Tensor, tensor: Tensor) -> Tensor:
-    """Give each row its arm's value, shaped to multiply `tensor`."""
-    by_row = values[owner]
-    by_row = by_row if by_row.dtype == torch.bool else by_row.to(tensor.dtype)
-    return by_row.to(tensor.device).view(-1, *(1,) * (tensor.dim() - 1))

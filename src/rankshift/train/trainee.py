@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.model.adapter_files import read_adapter, write_adapter
-from rankshift.model.adapters import AdapterShape, insert_adapters
+from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import write_atomically
 from rankshift.study import Arm
@@ -22,12 +21,14 @@ class Trainee:
 
     model: PreTrainedModel
     tensors: list[Tensor]
-    owners: list[Tensor]
-    """For each tensor, the arm of each of its rows, `[row]`."""
+    rows: list[slice]
+    """The rows of each arm, the same in every tensor."""
     write: Callable[[Path, int], None]
     """Writes the weights of one arm (by index) into a folder."""
     read: Callable[[Path, int], None]
     """Takes up the weights of one arm from such a folder."""
+    layers: list[LockStepLinear] = field(default_factory=list)
+    """The layers with the arms' adapters; none where there are no adapters."""
 
 
 def prepare_base(model: PreTrainedModel) -> Trainee:
@@ -39,14 +40,14 @@ def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) ->
     """Put an adapter for every arm over one frozen base."""
     shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
     layers = insert_adapters(model, shapes, arms[0].target_modules)
-    owner = torch.repeat_interleave(torch.tensor([shape.rank for shape in shapes]))
     tensors: list[Tensor] = [factor for layer in layers for factor in (layer.lora_A, layer.lora_B)]
     return Trainee(
         model,
         tensors,
-        [owner] * len(tensors),
+        [segment.rows for segment in layers[0].segments],
         lambda folder, index: write_adapter(folder, layers, index, arms[index], base_name),
         lambda folder, index: read_adapter(folder, layers, index),
+        layers,
     )
 
 
@@ -54,11 +55,10 @@ def prepare_full(model: PreTrainedModel) -> Trainee:
     """Make every parameter of a model trainable: full finetuning is a group of one arm."""
     model.requires_grad_(requires_grad=True)
     tensors: list[Tensor] = list(model.parameters())
-    owners = [torch.zeros(len(tensor), dtype=torch.long) for tensor in tensors]
     return Trainee(
         model,
         tensors,
-        owners,
+        [slice(None)],
         lambda folder, _: write_model(folder, model),
         lambda folder, _: read_weights(folder, model),
     )

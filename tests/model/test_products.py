@@ -1,0 +1,181 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankshift.model.adapters import AdapterShape, lay_out
+from rankshift.model.products import Form, LockStepProduct, Run, Segment, divide_runs
+
+SHAPES = [AdapterShape(2, 3.0), AdapterShape(12, 0.5), AdapterShape(8, 2.0), AdapterShape(64, 0.1)]
+D_IN, D_OUT, TOKENS = 24, 40, 33
+
+MIXTURES: list[list[Form]] = [
+    ["loop"] * 4,
+    ["grouped"] * 4,
+    ["dense"] * 4,
+    ["grouped", "grouped", "loop", "dense"],
+    ["dense", "loop", "grouped", "grouped"],
+]
+
+
+def all_in(form: Form) -> list[Form]:
+    """Compute every arm in one form."""
+    return [form] * len(SHAPES)
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    """Draw numbers of unit variance in float64."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def make_factors(segments: tuple[Segment, ...]) -> tuple[Tensor, Tensor]:
+    """Draw A and B in float64, their padding zero."""
+    factors = (
+        draw(segments[-1].padded_stop, D_IN, seed=1),
+        draw(segments[-1].padded_stop, D_OUT, seed=2),
+    )
+    for factor in factors:
+        for segment in segments:
+            factor[segment.stop : segment.padded_stop] = 0
+    return factors
+
+
+def freeze(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """Make a frozen linear layer."""
+    linear = nn.Linear(weight.shape[1], len(weight), bias=bias is not None).requires_grad_(False)
+    linear.weight.data = weight
+    if bias is not None:
+        linear.bias.data = bias
+    return linear
+
+
+def run_plainly(x: Tensor, weight: Tensor, segments: tuple[Segment, ...]) -> list[Tensor]:
+    """Give y and the gradients of x, A and B by autograd, arm by arm, in float64."""
+    x = x.clone().requires_grad_()
+    lora_A, lora_B = (factor.requires_grad_() for factor in make_factors(segments))
+    parts = [
+        x[arm] @ (weight + s.scale * lora_B[s.rows].T @ lora_A[s.rows]).T
+        for arm, s in enumerate(segments)
+    ]
+    y = torch.stack(parts)
+    (y * draw(*y.shape, seed=3)).sum().backward()
+    return [
+        tensor for tensor in (y.detach(), x.grad, lora_A.grad, lora_B.grad) if tensor is not None
+    ]
+
+
+def run_form(
+    x: Tensor, weight: Tensor, runs: tuple[Run, ...], segments: tuple[Segment, ...]
+) -> list[Tensor]:
+    """Give the same in the type of x, by the forms."""
+    x = x.clone().requires_grad_()
+    lora_A, lora_B = (f.to(x.dtype).requires_grad_() for f in make_factors(segments))
+    y = LockStepProduct.apply(x, lora_A, lora_B, freeze(weight.to(x.dtype)), runs)
+    (y * draw(*y.shape, seed=3).to(x.dtype)).sum().backward()
+    return [
+        tensor for tensor in (y.detach(), x.grad, lora_A.grad, lora_B.grad) if tensor is not None
+    ]
+
+
+@pytest.mark.parametrize("forms", MIXTURES, ids=["+".join(dict.fromkeys(m)) for m in MIXTURES])
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_every_form_computes_what_float64_autograd_does(
+    forms: list[Form], dtype: torch.dtype, bar: float
+):
+    segments = lay_out(SHAPES)
+    x, weight = draw(4, TOKENS, D_IN, seed=4), draw(D_OUT, D_IN, seed=5)
+    expected = run_plainly(x, weight, segments)
+    got = run_form(x.to(dtype), weight, divide_runs(segments, forms), segments)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.dtype == dtype
+        for arm, segment in enumerate(segments):
+            # y and x's gradient lie arm by arm, the factors' gradients row by row.
+            part = arm if ours.dim() == 3 else segment.rows
+            error = (ours[part].double() - theirs[part]).norm() / theirs[part].norm()
+            assert error < bar
+
+
+@pytest.mark.parametrize("form", ["loop", "dense"])
+def test_in_float64_a_form_is_exact_to_rounding(form: Form):
+    segments = lay_out(SHAPES)
+    x, weight = draw(4, TOKENS, D_IN, seed=4), draw(D_OUT, D_IN, seed=5)
+    expected = run_plainly(x, weight, segments)
+    got = run_form(x, weight, divide_runs(segments, all_in(form)), segments)
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("form", ["loop", "grouped", "dense"])
+def test_the_gradient_of_a_padded_row_is_exactly_zero(form: Form):
+    segments = lay_out(SHAPES)
+    x, weight = draw(4, TOKENS, D_IN, seed=4).float(), draw(D_OUT, D_IN, seed=5)
+    *_, grad_A, grad_B = run_form(x, weight, divide_runs(segments, all_in(form)), segments)
+    padding = [row for s in segments for row in range(s.stop, s.padded_stop)]
+    assert len(padding) == 6 + 4  # of ranks 2 and 12
+    assert not grad_A[padding].any()
+    assert not grad_B[padding].any()
+
+
+@pytest.mark.parametrize("form", ["loop", "grouped", "dense"])
+def test_a_neighbour_that_became_nan_changes_no_bit(form: Form):
+    segments = lay_out(SHAPES)
+    runs = divide_runs(segments, all_in(form))
+    x, weight = draw(4, TOKENS, D_IN, seed=4).float(), draw(D_OUT, D_IN, seed=5)
+    calm = run_form(x, weight, runs, segments)
+    x[1] = math.nan
+    disturbed = run_form(x, weight, runs, segments)
+    for before, after in zip(calm, disturbed, strict=True):
+        for arm in (0, 2, 3):
+            part = arm if before.dim() == 3 else segments[arm].rows
+            assert torch.equal(before[part], after[part])
+    assert disturbed[0][1].isnan().all()
+    assert disturbed[2][segments[1].rows].isnan().all()
+
+
+def test_in_bfloat16_an_update_below_a_weights_last_bit_is_not_lost():
+    segments = lay_out([AdapterShape(1, 1.0)])
+    weight = torch.ones(1, 8, dtype=torch.bfloat16)
+    lora_A, lora_B = (
+        torch.zeros(8, 8, dtype=torch.bfloat16),
+        torch.zeros(8, 1, dtype=torch.bfloat16),
+    )
+    lora_A[0], lora_B[0] = 1.0, 2**-10  # bfloat16 has 8 bits: 1 + 2**-10 is 1
+    x = torch.zeros(1, 1, 8, dtype=torch.bfloat16)
+    x[0, 0, 0], x[0, 0, 1] = 1.0, -1.0
+    lora_A[0, 1] = 0.0
+    y = LockStepProduct.apply(x, lora_A, lora_B, freeze(weight), divide_runs(segments, ["dense"]))
+    assert y.item() == 2**-10
+
+
+def test_a_bias_of_the_base_is_added_once():
+    segments = lay_out(SHAPES)
+    x, weight, bias = draw(4, 8, D_IN, seed=4), draw(D_OUT, D_IN, seed=5), draw(D_OUT, seed=6)
+    factors = make_factors(segments)
+    runs = divide_runs(segments, ["loop", "loop", "dense", "dense"])
+    without = LockStepProduct.apply(x, *factors, freeze(weight), runs)
+    got = LockStepProduct.apply(x, *factors, freeze(weight, bias), runs)
+    torch.testing.assert_close(got, without + bias)
+
+
+def test_neighbours_of_one_form_are_one_run():
+    segments = lay_out(SHAPES)
+    runs = divide_runs(segments, ["grouped", "grouped", "dense", "grouped"])
+    assert [(run.form, list(run.arms)) for run in runs] == [
+        ("grouped", [0, 1]),
+        ("dense", [2]),
+        ("grouped", [3]),
+    ]
+    assert [run.rows for run in runs] == [slice(0, 24), slice(24, 32), slice(32, 96)]
+
+
+def test_every_arm_begins_at_a_multiple_of_eight_rows():
+    segments = lay_out([AdapterShape(rank) for rank in (1, 8, 9, 3)])
+    assert [(s.start, s.stop, s.padded_stop) for s in segments] == [
+        (0, 1, 8),
+        (8, 16, 16),
+        (16, 25, 32),
+        (32, 35, 40),
+    ]
+    assert all(a.padded_stop == b.start for a, b in pairwise(segments))
