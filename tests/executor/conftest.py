@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rankshift.executor.plan import plan_groups
-from rankshift.executor.run import ResolvedStudy, Watch, find_todo, prepare_jobs, resolve_study
+from rankshift.executor.run import ResolvedStudy, find_todo, make_job, resolve_study
 from rankshift.executor.worker import Job
 from rankshift.runs import open_run
 from rankshift.study_file import read_study
@@ -109,9 +109,8 @@ def make_jobs(
         study = read_study(write_study(**changes))
         resolved = resolve_study(study, tmp_path / "runs")
         open_run(study, resolved.parts.fingerprints, tmp_path / "runs")
-        groups = plan_groups(resolved.arms, [], study.compute)
+        groups = plan_groups(resolved.arms, [], study.compute, lambda arm: float(arm.rank or 1))
         todo = [one for one in (find_todo(group, resolved) for group in groups) if one]
-        ignore = Watch(lambda *_: None, lambda *_: None, lambda _: None)
-        return resolved, prepare_jobs(todo, resolved, ignore)
+        return resolved, [make_job(one, resolved) for one in todo]
 
     return make

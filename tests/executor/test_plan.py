@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.executor.plan import Group, divide, plan_groups, read_plan, write_plan
+from rankshift.executor.plan import Group, balance, plan_groups, read_plan, write_plan
 from rankshift.study import Arm, Compute
 
 # Values rather than arms: checking an arm's types draws from `random`, which a strategy may not.
@@ -40,6 +40,11 @@ COMPUTES = st.builds(
 )
 
 
+def weigh(arm: Arm) -> float:
+    """Take the rank, and something for the base, for an arm's cost."""
+    return 100.0 + (arm.rank or 0)
+
+
 def make_arms(values: set[tuple]) -> dict[str, Arm]:
     """Make arms of their fields, each under an id that its fields alone decide."""
     return {repr(fields): Arm(*fields) for fields in values}
@@ -49,7 +54,7 @@ def make_arms(values: set[tuple]) -> dict[str, Arm]:
 @given(values=st.sets(ANY, max_size=60), compute=COMPUTES)
 def test_every_arm_is_in_one_group_of_its_role_and_method(values: set[tuple], compute: Compute):
     arms = make_arms(values)
-    groups = plan_groups(arms, [], compute)
+    groups = plan_groups(arms, [], compute, weigh)
     assert Counter(name for group in groups for name in group.arms) == Counter(arms.keys())
     for group in groups:
         kinds = {(arms[name].method, arms[name].role) for name in group.arms}
@@ -61,15 +66,11 @@ def test_every_arm_is_in_one_group_of_its_role_and_method(values: set[tuple], co
 
 @settings(deadline=None)
 @given(values=st.sets(LORA, min_size=1, max_size=60), compute=COMPUTES)
-def test_new_groups_of_a_role_are_even_and_leave_work_for_every_worker(
-    values: set[tuple], compute: Compute
-):
+def test_every_worker_gets_as_many_new_groups_of_a_role(values: set[tuple], compute: Compute):
     for role in ("task", "twin"):
         arms = make_arms({fields for fields in values if fields[1] == role})
-        sizes = [len(group.arms) for group in plan_groups(arms, [], compute)]
-        if arms:
-            assert max(sizes) - min(sizes) <= 1
-            assert max(sizes) <= -(-len(arms) // compute.workers)
+        groups = plan_groups(arms, [], compute, weigh)
+        assert len(groups) == len(arms) or len(groups) % compute.workers == 0
 
 
 @settings(deadline=None)
@@ -82,31 +83,44 @@ def test_new_groups_of_a_role_are_even_and_leave_work_for_every_worker(
 def test_arms_that_are_added_leave_every_old_group_as_it_was(
     old: set[tuple], added: set[tuple], before: Compute, now: Compute
 ):
-    planned = plan_groups(make_arms(old), [], before)
-    grown = plan_groups(make_arms(old | added), planned, now)
+    planned = plan_groups(make_arms(old), [], before, weigh)
+    grown = plan_groups(make_arms(old | added), planned, now, weigh)
     assert grown[: len(planned)] == planned
     new = {name for group in grown[len(planned) :] for name in group.arms}
     assert new == set(make_arms(added - old))
 
 
 @settings(deadline=None)
-@given(st.integers(1, 200), st.integers(1, 50))
-def test_a_division_keeps_the_order_and_makes_no_part_too_large(num: int, size: int):
-    names = [str(number) for number in range(num)]
-    parts = divide(names, size)
-    assert [name for part in parts for name in part] == names
-    assert len(parts) == -(-num // size)
-    assert max(map(len, parts)) <= size
-    assert min(map(len, parts)) >= 1
+@given(
+    costs=st.lists(st.floats(0.1, 100), min_size=1, max_size=60),
+    num_parts=st.integers(1, 8),
+)
+def test_no_part_could_hand_its_cheapest_arm_to_another_and_both_be_done_sooner(
+    costs: list[float], num_parts: int
+):
+    by_name = {str(number): cost for number, cost in enumerate(costs)}
+    parts = balance(by_name, num_parts, len(costs))
+    assert sorted((name for part in parts for name in part), key=int) == list(by_name)
+    assert all(part == sorted(part, key=int) for part in parts)
+    totals = [sum(by_name[name] for name in part) for part in parts]
+    heaviest = max(range(num_parts), key=lambda n: totals[n])
+    cheapest = min(by_name[name] for name in parts[heaviest])
+    assert totals[heaviest] - cheapest <= min(totals) + 1e-9
 
 
-def test_all_ranks_of_a_seed_stand_together():
+def test_a_costly_arm_stands_with_few_and_no_part_is_above_its_size():
+    costs = {"2": 1.0, "4": 1.1, "8": 1.2, "64": 1.5, "512": 4.0}
+    assert balance(costs, 2, 5) == [["512"], ["2", "4", "8", "64"]]
+    assert sorted(map(len, balance(costs, 2, 3))) == [2, 3]
+
+
+def test_arms_of_equal_cost_are_divided_evenly_in_the_order_of_their_seeds():
     arms = {
         f"{seed}-{rank}": Arm("lora", "task", "data", rank, 16.0, "alpha/rank", 1e-3, seed)
         for rank in (256, 1, 16)
         for seed in (2, 0, 1)
     }
-    groups = plan_groups(arms, [], Compute(workers=3))
+    groups = plan_groups(arms, [], Compute(workers=3), weigh)
     assert [group.arms for group in groups] == [
         tuple(f"{seed}-{rank}" for rank in (1, 16, 256)) for seed in (0, 1, 2)
     ]
@@ -116,7 +130,7 @@ def test_all_ranks_of_a_seed_stand_together():
 def groups() -> list[Group]:
     """Plan two groups."""
     arms = {"a": Arm("base", "base"), "b": Arm("full", "task", "data", learning_rate=1e-3, seed=0)}
-    return plan_groups(arms, [], Compute())
+    return plan_groups(arms, [], Compute(), weigh)
 
 
 def test_a_plan_comes_back_as_it_was_written(groups: list[Group], tmp_path: Path):
@@ -157,7 +171,7 @@ def test_a_plan_that_was_cut_is_refused(tmp_path: Path, text: str):
 def test_threads_and_batch_shapes_are_part_of_a_groups_name(groups: list[Group]):
     arms = {"a": Arm("base", "base")}
     names = {
-        plan_groups(arms, [], replace(Compute(), **{key: 3}))[0].id
+        plan_groups(arms, [], replace(Compute(), **{key: 3}), weigh)[0].id
         for key in ("threads", "micro_rows", "workers")
     }
     assert len(names) == 3

@@ -6,8 +6,9 @@ asked for, what is unfinished of its group is planned anew.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 from rankshift.errors import UserError
@@ -29,36 +30,61 @@ class Group:
     micro_rows: int
 
 
-def plan_groups(arms: dict[str, Arm], planned: list[Group], compute: Compute) -> list[Group]:
+def plan_groups(
+    arms: dict[str, Arm],
+    planned: list[Group],
+    compute: Compute,
+    cost: Callable[[Arm], float],
+) -> list[Group]:
     """Keep the planned groups and put the arms that are in none into new ones.
 
     A group holds one method and one role, its arms in the order of their seeds; a full finetune and
-    the base are groups of one. New groups are as even as the workers allow.
+    the base are groups of one. New groups of a role take about equally long.
+
+    Args:
+        arms: By id.
+        planned: Groups that are on disk already.
+        compute: Workers, and limits of a group.
+        cost: How long a step of an arm takes, in any unit; asked for new arms only.
     """
     known = {arm for group in planned for arm in group.arms}
     new = {name: arm for name, arm in arms.items() if name not in known}
     ordered = sorted(new, key=lambda name: _order(new[name]))
     groups = list(planned)
     for (method, role), members in groupby(ordered, lambda n: (new[n].method, new[n].role)):
-        names = list(members)
-        for part in divide(names, group_size(method, len(names), compute)):
+        costs = {name: cost(new[name]) for name in members}
+        num_parts = count_groups(method, len(costs), compute)
+        for part in balance(costs, num_parts, compute.arms_per_group):
             parts = (method, role, tuple(part), compute.threads, compute.micro_rows)
             groups.append(Group(hash_of(list(parts)), *parts))
     return groups
 
 
-def group_size(method: Method, num_arms: int, compute: Compute) -> int:
-    """Give how many arms to train in lock step: enough groups for every worker, none too large."""
+def count_groups(method: Method, num_arms: int, compute: Compute) -> int:
+    """Give how many groups to make: as many for every worker, none above its limit."""
     if method != "lora":
-        return 1
-    return min(compute.arms_per_group, -(-num_arms // compute.workers))
+        return num_arms
+    needed = -(-num_arms // compute.arms_per_group)
+    rounds = -(-needed // compute.workers)
+    return min(num_arms, rounds * compute.workers)
 
 
-def divide(names: list[str], size: int) -> list[list[str]]:
-    """Divide a list into as few parts of at most `size` as possible, as even as possible."""
-    num_parts = -(-len(names) // size)
-    edges = [round(part * len(names) / num_parts) for part in range(num_parts + 1)]
-    return [names[a:b] for a, b in pairwise(edges)]
+def balance(costs: dict[str, float], num_parts: int, size: int) -> list[list[str]]:
+    """Divide arms into parts of at most `size`, of about equal cost.
+
+    The costliest arm goes first, each to the part that costs least so far and has room; a part
+    keeps the order the arms came in.
+
+    Source: the rule of longest processing time first, Graham 1969, SIAM J. Appl. Math. 17(2).
+    """
+    parts: list[set[str]] = [set() for _ in range(num_parts)]
+    totals = [0.0] * num_parts
+    for name in sorted(costs, key=lambda name: -costs[name]):
+        open_parts = [n for n in range(num_parts) if len(parts[n]) < size]
+        lightest = min(open_parts, key=lambda n: totals[n])
+        parts[lightest].add(name)
+        totals[lightest] += costs[name]
+    return [[name for name in costs if name in part] for part in parts]
 
 
 def _order(arm: Arm) -> tuple[str, str, int, str, float, float, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
@@ -12,6 +13,7 @@ from rankshift.executor.processes import run_jobs
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
+from rankshift.model.operations import count_step
 from rankshift.records import AnswerRecord, read_records, write_records
 from rankshift.report.page import write_page
 from rankshift.runs import (
@@ -50,6 +52,16 @@ class ResolvedStudy:
     evaluation: str
     """The evaluation's id."""
 
+    @cached_property
+    def material(self) -> Material:
+        """Read, split and render the data, once and only when something is left to do.
+
+        Raises:
+            UserError: A row or a question file is malformed, or a set comes out empty.
+        """
+        tokenizer = load_tokenizer(self.parts.base.directory)
+        return prepare_material(self.study, self.parts, tokenizer)
+
 
 @dataclass(frozen=True)
 class Todo:
@@ -67,12 +79,13 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         UserError: Something the user wrote cannot be done; nothing was written then.
         WorkError: A process died; what was finished is kept.
     """
+    watch.say(" and ".join(filter(None, (f"reading {study.data.task}", study.data.twin))))
     resolved = resolve_study(study, root)
     run = resolved.run
     planned = _keep_whole(read_plan(run.plan_path), resolved.arms)
-    groups = plan_groups(resolved.arms, planned, study.compute)
+    groups = plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved))
     todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
-    jobs = prepare_jobs(todo, resolved, watch) if todo else []
+    jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory):
         if jobs:
@@ -127,21 +140,17 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
     return Todo(group, train, tuple(sorted(steps))) if train or steps else None
 
 
-def prepare_jobs(todo: list[Todo], resolved: ResolvedStudy, watch: Watch) -> list[Job]:
-    """Read the data and collect what each process needs.
-
-    Raises:
-        UserError: A row or a question file is malformed, or a set comes out empty.
-    """
-    study, parts = resolved.study, resolved.parts
-    watch.say(f"preparing {study.data.task}" + (f" and {study.data.twin}" if parts.twin else ""))
-    material = prepare_material(study, parts, load_tokenizer(parts.base.directory))
-    return [make_job(one, resolved, material) for one in todo]
+def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
+    """Give the floating-point operations of one step of an arm, those equal for all aside."""
+    training, rows = resolved.study.training, resolved.material.sets["task"].train
+    lengths = [len(row.token_ids) for row in rows]
+    tokens = training.rows_per_step * sum(lengths) // (training.accumulation * len(rows))
+    return float(count_step(resolved.parts.projections, tokens, arm.rank or 0))
 
 
-def make_job(todo: Todo, resolved: ResolvedStudy, material: Material) -> Job:
+def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
     """Collect what a process needs for one group."""
-    group, parts = todo.group, resolved.parts
+    group, parts, material = todo.group, resolved.parts, resolved.material
     own = material.sets.get(group.role)
     measured = {material.sets["task"].name: material.sets["task"].held_out}
     if own is not None:
