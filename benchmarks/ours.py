@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.limit import Shape, adapter_operations, base_operations, find_shapes
-from benchmarks.processes import clock, meet, run_together
+from benchmarks.measuring import clock
+from benchmarks.processes import Stamp, meet, run_together, stamp
 from benchmarks.sweep import Run, Sweep, build_group, build_trainee
 from rankshift.study import Arm
 from rankshift.train.group import train_group
@@ -18,25 +19,27 @@ def run_ours(sweep: Sweep, dtype: str, processes: int, threads: int) -> Run:
     parts = divide(sweep.arms, [arm_cost(arm, shapes, tokens) for arm in sweep.arms], processes)
     called = clock()
     spans = run_together(train_part, [(sweep, part, dtype, threads) for part in parts], threads)
-    first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
+    first = min(begin.seconds for begin, _ in spans)
+    last = max(end.seconds for _, end in spans)
     by_part = {
-        "+".join(str(arm.rank) for arm in part): end - begin
+        "+".join(str(arm.rank) for arm in part): end.seconds - begin.seconds
         for part, (begin, end) in zip(parts, spans, strict=True)
     }
-    return Run(last - first, first - called, by_part)
+    core_seconds = sum(end.core_seconds - begin.core_seconds for begin, end in spans)
+    return Run(last - first, core_seconds, first - called, by_part)
 
 
 def train_part(
     sweep: Sweep, arms: tuple[Arm, ...], dtype: str, threads: int
-) -> tuple[float, float]:
-    """Train the arms of one process; give the clock at its first and after its last step."""
+) -> tuple[Stamp, Stamp]:
+    """Train the arms of one process; give the moments before its first and after its last step."""
     torch.set_num_threads(threads)
     trainee = build_trainee(sweep, arms, dtype)
     group = build_group(sweep, arms)
-    stamps: list[float] = []
+    stamps: list[Stamp] = []
     meet()
     # Called once with the steps found done, none here, and then after every step.
-    train_group(group, trainee, lambda _: stamps.append(clock()))
+    train_group(group, trainee, lambda _: stamps.append(stamp()))
     assert len(stamps) == sweep.training.steps + 1, "no earlier state lies in the way"
     for index, arm in enumerate(arms):
         trainee.write(sweep.last_adapter("ours", arm), index)

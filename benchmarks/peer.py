@@ -1,12 +1,14 @@
 """The peer's side: TRL's SFTTrainer over PEFT, rank by rank in one process, at its best."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import torch
 
-from benchmarks.processes import clock, meet, run_together
+from benchmarks.measuring import clock
+from benchmarks.processes import Stamp, WaitPolicy, meet, run_together, stamp
 from benchmarks.sweep import TORCH_DTYPES, Run, Sweep
 from rankshift.model.loading import load_model, load_tokenizer
 from rankshift.study import Arm
@@ -22,34 +24,54 @@ class Setting:
     dtype: str
     weights: str
     """The base's own dtype; the adapters' is fp32 always, as PEFT has it."""
+    wait_policy: WaitPolicy
+    """How its threads wait for each other."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of SFTConfig, beside what both sides share."""
 
 
-def best_setting(dtype: str, weights: str) -> Setting:
+def best_setting(dtype: str, weights: str, wait_policy: WaitPolicy) -> Setting:
     """Turn off all that costs time and does not change what is learned."""
     options = {"gradient_checkpointing": False, "logging_strategy": "no"}
-    return Setting("trl+peft", dtype, weights, options)
+    return Setting("trl+peft", dtype, weights, wait_policy, options)
 
 
-def default_setting(dtype: str, weights: str) -> Setting:
+def default_setting(best: Setting) -> Setting:
     """Leave to TRL what it does of itself: checkpoint gradients, log every tenth step."""
-    return Setting("trl+peft defaults", dtype, weights)
+    return replace(best, name="trl+peft defaults", options={})
+
+
+def choose_best(sweep: Sweep, dtype: str) -> Setting:
+    """Try what nobody can know beforehand, on one arm and a few steps; give the fastest.
+
+    In bf16 the base is bf16 itself or is fp32 under autocast; threads that spin are faster on a
+    quiet machine and very slow on one that others use.
+    """
+    steps = min(5, sweep.training.steps)
+    training = replace(sweep.training, steps=steps, warmup_steps=1)
+    trial = replace(sweep, arms=(sweep.arms[len(sweep.arms) // 2],), training=training)
+    weights = ("fp32",) if dtype == "fp32" else ("fp32", "bf16")
+    policies: tuple[WaitPolicy, ...] = ("passive", "default")
+    settings = [best_setting(dtype, *choice) for choice in product(weights, policies)]
+    return min(settings, key=lambda setting: run_peer(trial, setting).seconds)
 
 
 def run_peer(sweep: Sweep, setting: Setting) -> Run:
     """Train the sweep and leave its adapters under the setting's name."""
     called = clock()
-    (spans,) = run_together(train_in_turn, [(sweep, setting)], THREADS)
+    (spans,) = run_together(train_in_turn, [(sweep, setting)], THREADS, setting.wait_policy)
     by_rank = {
-        str(arm.rank): end - begin for arm, (_, begin, end) in zip(sweep.arms, spans, strict=True)
+        str(arm.rank): end.seconds - begin.seconds
+        for arm, (_, begin, end) in zip(sweep.arms, spans, strict=True)
     }
-    building = sum(begin - started for started, begin, _ in spans)
-    return Run(sum(by_rank.values()), spans[0][0] - called + building, by_rank)
+    core_seconds = sum(end.core_seconds - begin.core_seconds for _, begin, end in spans)
+    building = sum(begin.seconds - started.seconds for started, begin, _ in spans)
+    start_up = spans[0][0].seconds - called + building
+    return Run(sum(by_rank.values()), core_seconds, start_up, by_rank)
 
 
-def train_in_turn(sweep: Sweep, setting: Setting) -> list[tuple[float, float, float]]:
-    """Train every arm; give the clock before it is built, at its first and after its last step."""
+def train_in_turn(sweep: Sweep, setting: Setting) -> list[tuple[Stamp, Stamp, Stamp]]:
+    """Train every arm; give three moments of each, as `train_arm` does."""
     import datasets  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(THREADS)
@@ -60,12 +82,12 @@ def train_in_turn(sweep: Sweep, setting: Setting) -> list[tuple[float, float, fl
     return [train_arm(sweep, setting, arm) for arm in sweep.arms]
 
 
-def train_arm(sweep: Sweep, setting: Setting, arm: Arm) -> tuple[float, float, float]:
-    """Train one arm from the first adapter that both sides share."""
+def train_arm(sweep: Sweep, setting: Setting, arm: Arm) -> tuple[Stamp, Stamp, Stamp]:
+    """Train one arm; give the moments before it is built, before its first step, after its last."""
     from transformers import PrinterCallback
     from trl import SFTTrainer  # pyright: ignore[reportMissingImports]
 
-    started = clock()
+    started = stamp()
     watch = _make_stopwatch()
     trainer = SFTTrainer(
         model=_load_first(sweep, setting, arm),
@@ -136,13 +158,13 @@ def _make_stopwatch() -> Any:
     class Stopwatch(TrainerCallback):
         """Reads the clock when the first step begins and when the last one has ended."""
 
-        begin = 0.0
-        end = 0.0
+        begin: Stamp | None = None
+        end: Stamp | None = None
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.begin = self.begin or clock()
+            self.begin = self.begin or stamp()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.end = clock()
+            self.end = stamp()
 
     return Stopwatch()

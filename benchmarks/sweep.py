@@ -62,6 +62,9 @@ class Run:
 
     seconds: float
     """From the first to the last optimizer step."""
+    core_seconds: float
+    """Computed in that time by all threads; says less than `seconds` on a quiet machine, and more
+    on one that others use."""
     start_up_seconds: float
     """Everything else that comes before a step: processes, imports, loading, adapters."""
     by_part: dict[str, float]

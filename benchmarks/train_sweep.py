@@ -31,11 +31,12 @@ from benchmarks.measuring import (
     ratios,
     spread_of,
     take_turns,
+    warn_of_others,
     write_results,
 )
 from benchmarks.ours import run_ours
 from benchmarks.parity import held_out_losses, largest_difference
-from benchmarks.peer import Setting, best_setting, default_setting, run_peer
+from benchmarks.peer import choose_best, default_setting, run_peer
 from benchmarks.sweep import RANKS, TORCH_DTYPES, Run, Sweep, make_sweep
 
 NAME = "train_sweep"
@@ -100,7 +101,8 @@ def measure_dtype(
     sweep: Sweep, dtype: str, options: argparse.Namespace, console: Console
 ) -> tuple[dict[str, object], list[str]]:
     """Compare both sides in one dtype; give all raw figures and the last lines."""
-    settings = choose_settings(sweep, dtype)
+    best = choose_best(sweep, dtype)
+    settings = [best, default_setting(best)]
     sides: dict[str, Callable[[], Run]] = {
         "ours": lambda: run_ours(sweep, dtype, PROCESSES, threads=1)
     }
@@ -108,7 +110,8 @@ def measure_dtype(
         sides[setting.name] = lambda setting=setting: run_peer(sweep, setting)
     if options.one_process:
         sides["ours, 1 process"] = lambda: run_ours(sweep, dtype, 1, threads=PROCESSES)
-    runs = take_turns(sides, options.rounds)
+    turns = take_turns(sides, options.rounds)
+    runs = turns.by_side
     seconds = {side: [run.seconds for run in found] for side, found in runs.items()}
     against = {side: ratios(seconds["ours"], seconds[side]) for side in sides if side != "ours"}
     losses = {side: held_out_losses(sweep, side) for side in ("ours", *(s.name for s in settings))}
@@ -123,10 +126,12 @@ def measure_dtype(
     judge_parity(console, dtype, parities)
     lines = [
         last_line(NAME, dtype, spread_of(against[s.name]), s.name, parities[s.name])
+        + warn_of_others(turns.others_cores.values())
         for s in settings
     ]
     figures: dict[str, object] = {
         "runs": {side: [asdict(run) for run in found] for side, found in runs.items()},
+        "others_cores": turns.others_cores,
         "ratios": against,
         "settings": [asdict(setting) for setting in settings],
         "held_out_losses": losses,
@@ -134,15 +139,6 @@ def measure_dtype(
         "limit": asdict(limit) | {"seconds": limit.seconds},
     }
     return figures, lines
-
-
-def choose_settings(sweep: Sweep, dtype: str) -> list[Setting]:
-    """Give the peer's settings; in bf16 its weights are in the dtype that makes it faster."""
-    weights = "fp32"
-    if dtype == "bf16":
-        tried = {w: run_peer(sweep, best_setting(dtype, w)).seconds for w in TORCH_DTYPES}
-        weights = min(tried, key=lambda w: tried[w])
-    return [best_setting(dtype, weights), default_setting(dtype, weights)]
 
 
 def count_operations(sweep: Sweep) -> float:
@@ -162,16 +158,28 @@ def tabulate_times(
 ) -> Table:
     """Show what each side took, and how many times ours that is."""
     table = Table(title=f"{dtype}: seconds from the first to the last optimizer step")
-    for heading in ("side", "median", "min", "max", "over ours", "min", "max", "start-up"):
+    for heading in (
+        "side",
+        "median",
+        "min",
+        "max",
+        "over ours",
+        "min",
+        "max",
+        "core-seconds",
+        "start-up",
+    ):
         table.add_column(heading, justify="left" if heading == "side" else "right")
     for side, found in runs.items():
         seconds = spread_of([run.seconds for run in found])
         start_up = spread_of([run.start_up_seconds for run in found]).median
+        core_seconds = spread_of([run.core_seconds for run in found]).median
         ratio = spread_of(against.get(side, [1.0]))
         table.add_row(
             side,
             *(f"{value:.2f}" for value in (seconds.median, seconds.lowest, seconds.highest)),
             *(f"{value:.2f}" for value in (ratio.median, ratio.lowest, ratio.highest)),
+            f"{core_seconds:.1f}",
             f"{start_up:.1f}",
         )
     return table
