@@ -21,19 +21,20 @@ class Setting:
     """One way to run the peer."""
 
     name: str
-    dtype: str
     weights: str
     """The base's own dtype; the adapters' is fp32 always, as PEFT has it."""
+    autocast: bool
+    """Whether products are taken in bf16 whatever the weights are: TRL's `bf16`."""
     wait_policy: WaitPolicy
     """How its threads wait for each other."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of SFTConfig, beside what both sides share."""
 
 
-def best_setting(dtype: str, weights: str, wait_policy: WaitPolicy) -> Setting:
+def best_setting(weights: str, autocast: bool, wait_policy: WaitPolicy) -> Setting:
     """Turn off all that costs time and does not change what is learned."""
     options = {"gradient_checkpointing": False, "logging_strategy": "no"}
-    return Setting("trl+peft", dtype, weights, wait_policy, options)
+    return Setting("trl+peft", weights, autocast, wait_policy, options)
 
 
 def default_setting(best: Setting) -> Setting:
@@ -44,15 +45,17 @@ def default_setting(best: Setting) -> Setting:
 def choose_best(sweep: Sweep, dtype: str) -> Setting:
     """Try what nobody can know beforehand, on one arm and a few steps; give the fastest.
 
-    In bf16 the base is bf16 itself or is fp32 under autocast; threads that spin are faster on a
-    quiet machine and very slow on one that others use.
+    In bf16 the base is bf16 itself, or autocast makes the products so, or both. Threads that spin
+    while they wait can be faster on a quiet machine, and are very slow on one that others use.
     """
     steps = min(5, sweep.training.steps)
     training = replace(sweep.training, steps=steps, warmup_steps=1)
     trial = replace(sweep, arms=(sweep.arms[len(sweep.arms) // 2],), training=training)
-    weights = ("fp32",) if dtype == "fp32" else ("fp32", "bf16")
+    modes = [("fp32", False)]
+    if dtype == "bf16":
+        modes = [("fp32", True), ("bf16", True), ("bf16", False)]
     policies: tuple[WaitPolicy, ...] = ("passive", "default")
-    settings = [best_setting(dtype, *choice) for choice in product(weights, policies)]
+    settings = [best_setting(*mode, policy) for mode, policy in product(modes, policies)]
     return min(settings, key=lambda setting: run_peer(trial, setting).seconds)
 
 
@@ -123,7 +126,7 @@ def _configure(sweep: Sweep, setting: Setting, arm: Arm) -> Any:
         warmup_steps=training.warmup_steps,
         weight_decay=training.weight_decay,
         max_grad_norm=training.clip_norm,
-        bf16=setting.dtype == "bf16",
+        bf16=setting.autocast,
         use_cpu=True,
         packing=False,
         save_strategy="no",

@@ -64,16 +64,19 @@ class Limit:
 def main() -> None:
     """Measure, print, and write the results."""
     options = read_options()
-    console = Console(width=110)
     figures: dict[str, object] = {"options": {k: str(v) for k, v in vars(options).items()}}
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         sweep = make_sweep(options.ranks, options.steps, Path(folder))
+        rates = {name: measure_rate(dtype, PROCESSES) for name, dtype in TORCH_DTYPES.items()}
+        figures["operations_per_second"] = rates
         for dtype in options.dtypes.split(","):
-            found, told = measure_dtype(sweep, dtype, options, console)
+            found, told = measure_dtype(sweep, dtype, options, rates[dtype])
             figures[dtype] = found
             lines += told
-    console.print(f"raw figures: {write_results(NAME, figures, lines, options.results)}\n")
+    told = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items())
+    print(f"this machine's matrix products, {PROCESSES} processes x 1 thread: {told}")
+    print(f"raw figures: {write_results(NAME, figures, lines, options.results)}\n")
     print(*lines, sep="\n")
 
 
@@ -98,7 +101,7 @@ def read_options() -> argparse.Namespace:
 
 
 def measure_dtype(
-    sweep: Sweep, dtype: str, options: argparse.Namespace, console: Console
+    sweep: Sweep, dtype: str, options: argparse.Namespace, rate: float
 ) -> tuple[dict[str, object], list[str]]:
     """Compare both sides in one dtype; give all raw figures and the last lines."""
     best = choose_best(sweep, dtype)
@@ -110,18 +113,24 @@ def measure_dtype(
         sides[setting.name] = lambda setting=setting: run_peer(sweep, setting)
     if options.one_process:
         sides["ours, 1 process"] = lambda: run_ours(sweep, dtype, 1, threads=PROCESSES)
+    autocast = "autocast" if best.autocast else "no autocast"
+    print(
+        f"{dtype}: the peer at its best has {best.weights} weights, {autocast}, and threads that "
+        f"wait by the policy '{best.wait_policy}'"
+    )
     turns = take_turns(sides, options.rounds)
     runs = turns.by_side
     seconds = {side: [run.seconds for run in found] for side, found in runs.items()}
     against = {side: ratios(seconds["ours"], seconds[side]) for side in sides if side != "ours"}
     losses = {side: held_out_losses(sweep, side) for side in ("ours", *(s.name for s in settings))}
-    limit = Limit(
-        count_operations(sweep) * sweep.training.steps,
-        measure_rate(TORCH_DTYPES[dtype], PROCESSES),
-    )
+    limit = Limit(count_operations(sweep) * sweep.training.steps, rate)
+    typical = {side: spread_of(values).median for side, values in seconds.items()}
+    console = Console(width=120)
     console.print(tabulate_times(dtype, runs, against))
     console.print(tabulate_losses(losses))
-    console.print(describe_limit(limit, {side: spread_of(s).median for side, s in seconds.items()}))
+    console.print(
+        describe_limit(limit, typical["ours"], {s.name: typical[s.name] for s in settings})
+    )
     parities = {s.name: largest_difference(losses["ours"], losses[s.name]) for s in settings}
     judge_parity(console, dtype, parities)
     lines = [
@@ -196,16 +205,15 @@ def tabulate_losses(losses: dict[str, dict[int, float]]) -> Table:
     return table
 
 
-def describe_limit(limit: Limit, seconds: dict[str, float]) -> str:
-    """Say what the machine would allow, and how near we are."""
+def describe_limit(limit: Limit, ours: float, peers: dict[str, float]) -> str:
+    """Say what the machine would allow, how near we are, and how far ahead that could ever be."""
     told = (
-        f"limit: {limit.operations / 1e9:.0f} GFLOP of weight products at a measured "
-        f"{limit.rate / 1e9:.0f} GFLOP/s are {limit.seconds:.2f} s; ours reaches "
-        f"{limit.seconds / seconds['ours']:.0%} of that rate"
+        f"limit: {limit.operations / 1e9:.0f} GFLOP of products with weights at a measured "
+        f"{limit.rate / 1e9:.0f} GFLOP/s take {limit.seconds:.2f} s; ours reaches "
+        f"{limit.seconds / ours:.0%} of that rate"
     )
-    for side, peer in seconds.items():
-        if side != "ours":
-            told += f"; at the limit the ratio over {side} would be {peer / limit.seconds:.1f}"
+    for name, seconds in peers.items():
+        told += f"; at the limit the ratio over {name} would be {seconds / limit.seconds:.1f}"
     return told
 
 
