@@ -5,6 +5,8 @@ CHROMIUM ?= chromium
 VENV := .venv
 INSTALL := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 PYTEST := $(VENV)/bin/python -m pytest
+# Modules of benchmarks/ that are measured on the CPU, in this order.
+BENCHMARKS := train_sweep
 
 # One thread a process: the work is spread over processes, each of which would otherwise start as
 # many threads as there are cores; threads that spin while they wait would slow the others down.
@@ -15,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-browser check bench format clean
+.PHONY: help demo test test-real test-browser test-bench check bench format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,14 +38,19 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 	  "no $(CHROMIUM) found: apt-get install chromium, or make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$$(command -v "$(CHROMIUM)")" $(PYTEST) -m browser
 
+test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
+	$(PYTEST) -m bench
+
 check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-logo
 
-bench: ## say what there is to measure
-	@echo "There are no benchmarks yet."
+bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last: wants a quiet machine
+	@for name in $(BENCHMARKS); do \
+	  echo "== $$name =="; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+	@echo "== all =="; $(VENV)/bin/python -m benchmarks.measuring $(BENCHMARKS)
 
 format: $(VENV)/.installed-dev ## rewrite the code in the one format
 	$(VENV)/bin/ruff check --fix-only
@@ -51,7 +58,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the one format
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an installation is made once, and again when what it was made from changes.
 
@@ -70,4 +77,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev,browser]'
+	touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev,bench]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@

@@ -28,7 +28,7 @@ UNTESTED = {
 """Modules without a test file of their own, because there is nothing in them to get wrong."""
 
 TEXT_FILES = {".cff", ".css", ".j2", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""}
-PLACES = ("src", "tests", "docs", "studies", ".ci", ".github")
+PLACES = ("src", "tests", "benchmarks", "docs", "studies", ".ci", ".github")
 
 # The brackets keep these patterns from matching their own text.
 MACHINE_PATH = re.compile(r"(?<![\w.:/\\-])/(?:[h]ome|[U]sers|[r]oot|[w]ork|[o]pt)/\w")
