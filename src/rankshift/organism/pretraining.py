@@ -45,7 +45,7 @@ class Recipe:
     post_training_rows: int = 96
     post_training_rate: float = 5e-5
     post_training_code_share: float = 0.25
-    post_training_stretch: float = 1.5
+    post_training_stretch: float = 1.25
     """The weights' change in post-training is multiplied by this: it then also reaches domains that
     post-training never shows, which more steps do not. Source: scaled task vectors, Ilharco et al.
     2023, arXiv:2212.04089, section 2."""
