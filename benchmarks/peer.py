@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -88,11 +89,11 @@ def train_in_turn(sweep: Sweep, setting: Setting) -> list[tuple[Stamp, Stamp, St
 def train_arm(sweep: Sweep, setting: Setting, arm: Arm) -> tuple[Stamp, Stamp, Stamp]:
     """Train one arm; give the moments before it is built, before its first step, after its last."""
     from transformers import PrinterCallback
-    from trl import SFTTrainer  # pyright: ignore[reportMissingImports]
+    trl: Any = import_module("trl")  # of an extra, so that types are not always to be had
 
     started = stamp()
     watch = _make_stopwatch()
-    trainer = SFTTrainer(
+    trainer = trl.SFTTrainer(
         model=_load_first(sweep, setting, arm),
         args=_configure(sweep, setting, arm),
         train_dataset=_make_dataset(sweep),
@@ -113,10 +114,9 @@ def _load_first(sweep: Sweep, setting: Setting, arm: Arm) -> Any:
 
 
 def _configure(sweep: Sweep, setting: Setting, arm: Arm) -> Any:
-    from trl import SFTConfig  # pyright: ignore[reportMissingImports]
-
+    trl: Any = import_module("trl")
     training = sweep.training
-    return SFTConfig(
+    return trl.SFTConfig(
         output_dir=str(sweep.folder / "trainer"),
         max_steps=training.steps,
         per_device_train_batch_size=training.rows_per_step,

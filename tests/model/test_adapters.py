@@ -49,10 +49,10 @@ def collect_gradients(
     sum_losses(model, token_ids).backward()
     by_arm: list[list[Tensor]] = [[] for _ in layers[0].segments]
     for layer in layers:
-        for found, segment in zip(by_arm, layer.segments, strict=True):
-            for factor in (layer.lora_A, layer.lora_B):
+        for found, factors in zip(by_arm, layer.factors, strict=True):
+            for factor in factors:
                 assert factor.grad is not None
-                found.append(factor.grad[segment.start : segment.stop].clone())
+                found.append(factor.grad)
     return by_arm
 
 
@@ -90,11 +90,10 @@ def test_an_adapter_merged_into_the_weights_computes_the_same(
 
 
 def test_only_the_factors_receive_a_gradient(tiny_model: PreTrainedModel, token_ids: Tensor):
-    insert(tiny_model, SHAPES)
-    sum_losses(tiny_model, token_ids).backward()
-    moved = {name for name, p in tiny_model.named_parameters() if p.grad is not None}
-    assert len(moved) == 2 * 7 * 2  # A and B of seven projections in two layers
-    assert {name.rpartition(".")[2] for name in moved} == {"lora_A", "lora_B"}
+    layers = insert(tiny_model, SHAPES)
+    by_arm = collect_gradients(tiny_model, layers, token_ids)
+    assert [len(gradients) for gradients in by_arm] == [2 * 7 * 2] * 3  # in two layers
+    assert all(parameter.grad is None for parameter in tiny_model.parameters())
 
 
 @pytest.mark.parametrize(("scaling", "exponent"), [("alpha/rank", 1.0), ("alpha/sqrt(rank)", 0.5)])
@@ -106,8 +105,8 @@ def test_the_scale_follows_the_chosen_rule_at_every_rank(
     assert arm.scale is not None
     linear = nn.Linear(3, 2, bias=False)
     layer = LockStepLinear(linear, "q_proj", [AdapterShape(rank, arm.scale)])
-    nn.init.ones_(layer.lora_A)
-    nn.init.ones_(layer.lora_B)
+    layer.lora_A.fill_(1)
+    layer.lora_B.fill_(1)
     x = torch.tensor([[0.5, 1.0, 1.5]])
     added = layer(x) - linear(x)
     # Factors of ones sum the input (to 3) once for each unit of rank.
@@ -171,6 +170,23 @@ def test_a_neighbour_changes_no_bit_of_an_arms_gradients(
     for arm in (0, 2):
         assert all(torch.equal(a, b) for a, b in zip(calm[arm], disturbed[arm], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(calm[1], disturbed[1], strict=True))
+
+
+def test_arms_that_pass_one_after_another_have_the_gradients_they_have_together(
+    tiny_model_directory: Path, token_ids: Tensor
+):
+    model = load_model(tiny_model_directory)
+    together = collect_gradients(model, insert(model, SHAPES), token_ids)
+    model = load_model(tiny_model_directory)
+    layers = insert(model, SHAPES)
+    for arms in (range(2), range(2, 3)):
+        for layer in layers:
+            layer.select(arms)
+        rows = token_ids[2 * arms.start : 2 * arms.stop]
+        sum_losses(model, rows).backward()
+    for arm, expected in enumerate(together):
+        got = [f.grad for layer in layers for f in layer.factors[arm] if f.grad is not None]
+        assert relative_error(got, expected) < 1e-5
 
 
 def test_an_arm_of_rank_zero_is_the_bare_base(tiny_model_directory: Path, token_ids: Tensor):

@@ -222,6 +222,19 @@ def test_full_finetuning_resumes_bit_for_bit_too(tiny_model_directory: Path, mak
     assert read_all(parts.files[0]) == read_all(whole.files[0])
 
 
+def test_padded_rows_are_zero_before_and_after_training(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    trainee = train(make_group(arms), tiny_model_directory)
+    for layer in trainee.layers:
+        ends = [(segment.stop, segment.padded_stop) for segment in layer.segments]
+        assert ends == [(1, 8), (12, 16), (56, 56)]
+        for flat in (layer.lora_A, layer.lora_B):
+            assert not flat[1:8].any()
+            assert not flat[12:16].any()
+            assert flat[8:12].all()
+
+
 def test_a_resumed_group_says_how_many_steps_were_done_before(
     tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
 ):

@@ -57,7 +57,7 @@ def test_a_full_finetune_takes_up_what_it_wrote_without_losing_its_tensors(
     shift(model)
     trainee.read(tmp_path, 0)
     assert torch.equal(model(TOKENS).logits, before)
-    owned = {id(tensor) for tensor in trainee.tensors}
+    owned = {id(tensor) for tensor in trainee.tensors[0]}
     assert owned == {id(parameter) for parameter in model.parameters()}
 
 
@@ -65,8 +65,8 @@ def test_full_finetuning_trains_every_parameter(tiny_model: PreTrainedModel):
     trainee = prepare_full(tiny_model)
     tiny_model(TOKENS, labels=TOKENS).loss.backward()
     assert all(parameter.requires_grad for parameter in tiny_model.parameters())
-    assert all(tensor.grad is not None for tensor in trainee.tensors)
-    assert trainee.rows == [slice(None)]
+    assert len(trainee.tensors) == 1
+    assert all(tensor.grad is not None for tensor in trainee.tensors[0])
 
 
 def test_a_model_folder_with_a_config_is_complete(tiny_model: PreTrainedModel, tmp_path: Path):
@@ -85,15 +85,15 @@ def test_rows_belong_to_their_arms(tiny_model: PreTrainedModel, make_arm):
     arms = [make_arm(2), make_arm(5), make_arm(1)]
     trainee = prepare_adapters(tiny_model, arms, "base")
     layers = [m for m in tiny_model.modules() if isinstance(m, LockStepLinear)]
-    assert len(trainee.tensors) == 2 * len(layers) == 28
-    assert trainee.rows == [slice(0, 2), slice(8, 13), slice(16, 17)]
+    assert [len(own) for own in trainee.tensors] == [2 * len(layers)] * 3 == [28] * 3
+    assert [{len(tensor) for tensor in own} for own in trainee.tensors] == [{2}, {5}, {1}]
     assert {segment.scale for layer in layers for segment in layer.segments} == {2.0}
 
 
 def test_arms_of_one_seed_start_from_the_same_first_factor(tiny_model: PreTrainedModel, make_arm):
     arms: list[Arm] = [make_arm(2, seed=1), make_arm(3, seed=1), make_arm(2, seed=2)]
     trainee = prepare_adapters(tiny_model, arms, "base")
-    small, large, other = (trainee.tensors[0][rows] for rows in trainee.rows)
+    small, large, other = (own[0] for own in trainee.tensors)
     assert torch.equal(small, large[:2])
     assert not torch.equal(small, other)
 
@@ -103,15 +103,15 @@ def test_every_arm_is_written_and_read_by_its_own_index(
 ):
     arms = [make_arm(2), make_arm(3)]
     trainee = prepare_adapters(load_model(tiny_model_directory), arms, "base")
-    for number, tensor in enumerate(trainee.tensors):
+    for number, tensor in enumerate(trainee.tensors[1]):
         tensor.data.fill_(number + 1)
     trainee.write(tmp_path / "1", 1)
-    for tensor in trainee.tensors:
+    for tensor in (*trainee.tensors[0], *trainee.tensors[1]):
         tensor.data.zero_()
     trainee.read(tmp_path / "1", 1)
-    for number, tensor in enumerate(trainee.tensors):
-        assert tensor[trainee.rows[0]].eq(0).all()
-        assert tensor[trainee.rows[1]].eq(number + 1).all()
+    assert not any(tensor.any() for tensor in trainee.tensors[0])
+    for number, tensor in enumerate(trainee.tensors[1]):
+        assert tensor.eq(number + 1).all()
     shutil.rmtree(tmp_path / "1")
     with pytest.raises(UserError, match="no such adapter"):
         trainee.read(tmp_path / "1", 1)

@@ -113,6 +113,7 @@ def _answer(
     for index in present:
         trainee.read(files[index].checkpoint(step), index)
     trainee.model.eval()
+    trainee.select(range(len(files)))
     answers = answer_questions(
         trainee.model, tokenizer, job.group.arms, step, job.questions, job.study.evaluation
     )

@@ -56,31 +56,49 @@ class LockStepLinear(nn.Module):
         super().__init__()
         self.linear = linear.requires_grad_(requires_grad=False)
         self.name = name
+        self.shapes = tuple(shapes)
         self.segments = lay_out(shapes)
-        loops: list[Form] = ["loop"] * len(shapes)
-        self.choose_forms(loops)
         device, total = linear.weight.device, self.segments[-1].padded_stop
-        first = torch.zeros(total, linear.in_features)
+        self.lora_A = torch.zeros(total, linear.in_features, device=device)
+        self.lora_B = torch.zeros(total, linear.out_features, device=device)
         for shape, segment in zip(shapes, self.segments, strict=True):
-            first[segment.rows] = draw_first_factor(shape, name, linear.in_features)
-        self.lora_A = nn.Parameter(first.to(device))
-        self.lora_B = nn.Parameter(torch.zeros(total, linear.out_features, device=device))
+            self.lora_A[segment.rows] = draw_first_factor(shape, name, linear.in_features).to(
+                device
+            )
+        self.factors = [
+            tuple(
+                flat[segment.rows].detach().requires_grad_() for flat in (self.lora_A, self.lora_B)
+            )
+            for segment in self.segments
+        ]
+        """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained where the buffers keep them."""
+        self.forms: list[Form] = ["loop"] * len(shapes)
+        self.select(range(len(shapes)))
 
     def choose_forms(self, forms: Sequence[Form]) -> None:
         """Say in which form each arm is computed; what is computed stays the same."""
-        self.runs = divide_runs(self.segments, forms)
+        self.forms = list(forms)
+        self.select(self.arms)
+
+    def select(self, arms: range) -> None:
+        """Say whose rows come next: neighbouring arms of the group."""
+        self.arms = arms
+        part = slice(arms.start, arms.stop)
+        chosen = self.segments[part]
+        self.rows = slice(chosen[0].start, chosen[-1].padded_stop)
+        self.runs = divide_runs(lay_out(self.shapes[part]), self.forms[part])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take `[arm * row, ..., d_in]`, rows arm by arm; give `[arm * row, ..., d_out]`.
+        """Take `[arm * row, ..., d_in]` of the selected arms; give `[arm * row, ..., d_out]`.
 
         The factors are kept in float32 and used in the type of x.
         """
         y = LockStepProduct.apply(
-            x.reshape(len(self.segments), -1, x.shape[-1]),
-            self.lora_A.to(x.dtype),
-            self.lora_B.to(x.dtype),
+            x.reshape(len(self.arms), -1, x.shape[-1]),
             self.linear,
             self.runs,
+            (self.lora_A[self.rows].to(x.dtype), self.lora_B[self.rows].to(x.dtype)),
+            *(factor for arm in self.arms for factor in self.factors[arm]),
         )
         return y.view(*x.shape[:-1], -1)
 

@@ -40,7 +40,12 @@ class LayerShape:
     dtype: DTypeName
 
 
-def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shelf: Path) -> None:
+PASS_TOKENS = 512
+"""On a CPU so many tokens fill its caches: six arms of 576 tokens took 139 ms each together and
+123 ms each in turn, six of 64 tokens half as long together (4 layers, 256 wide, one thread)."""
+
+
+def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shelf: Path) -> int:
     """Give every layer its forms: those of `path`, or else those measured before, or now.
 
     Args:
@@ -48,9 +53,14 @@ def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shel
         tokens: Of one arm in one forward pass.
         path: Where the group's choice is kept; written when it is not there.
         shelf: Folder where choices are kept for this machine.
+
+    Returns:
+        How many arms go through the model together.
     """
+    if not layers:
+        return 1
     if path.is_file():
-        chosen = json.loads(path.read_text(encoding="utf-8"))["layers"]
+        content = json.loads(path.read_text(encoding="utf-8"))
     else:
         by_shape: dict[LayerShape, list[Form]] = {}
         for layer in layers:
@@ -58,10 +68,22 @@ def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shel
             if shape not in by_shape:
                 by_shape[shape] = recall_forms(shape, layer.lora_A.device, shelf)
         chosen = {layer.name: by_shape[describe(layer, tokens)] for layer in layers}
-        content = {"tokens": tokens, "threads": torch.get_num_threads(), "layers": chosen}
+        content = {
+            "tokens": tokens,
+            "threads": torch.get_num_threads(),
+            "arms_per_pass": count_arms_per_pass(layers[0], tokens),
+            "layers": chosen,
+        }
         write_atomically(path, json.dumps(content, indent=1) + "\n")
     for layer in layers:
-        layer.choose_forms(chosen[layer.name])
+        layer.choose_forms(content["layers"][layer.name])
+    return content["arms_per_pass"]
+
+
+def count_arms_per_pass(layer: LockStepLinear, tokens: int) -> int:
+    """Give how many arms to take together: on a GPU all, on a CPU as many as its caches hold."""
+    num_arms = len(layer.segments)
+    return num_arms if layer.lora_A.is_cuda else max(1, min(num_arms, PASS_TOKENS // tokens))
 
 
 def describe(layer: LockStepLinear, tokens: int) -> LayerShape:
@@ -151,12 +173,13 @@ def build_trial(
     runs = divide_runs(segments, forms)
     total = segments[-1].padded_stop
     x = draw(len(ranks), shape.tokens, shape.d_in).requires_grad_()
-    factors = [draw(total, width).requires_grad_() for width in (shape.d_in, shape.d_out)]
+    flat = draw(total, shape.d_in), draw(total, shape.d_out)
+    factors = [f[s.rows].detach().requires_grad_() for s in segments for f in flat]
     linear = nn.Linear(shape.d_in, shape.d_out, bias=False, device=device, dtype=dtype)
     grad_y = draw(len(ranks), shape.tokens, shape.d_out)
 
     def run() -> None:
-        LockStepProduct.apply(x, *factors, linear, runs).backward(grad_y)
+        LockStepProduct.apply(x, linear, runs, flat, *factors).backward(grad_y)
 
     return run
 

@@ -68,13 +68,23 @@ def divide_runs(segments: Sequence[Segment], forms: Sequence[Form]) -> tuple[Run
 class LockStepProduct(torch.autograd.Function):
     """Every arm's product with its adapted weight; x, A, B and W are of one type.
 
-    Written by hand because slices of one flat parameter would each send back a gradient as large as
-    the whole buffer, and so that the sums over base and adapter happen in place.
+    Written by hand so that arms can be taken together and the sums over base and adapter happen in
+    place.
     """
 
     @staticmethod
-    def forward(ctx, x, lora_A, lora_B, linear, runs):
-        """Take x `[arm, token, d_in]` and the frozen layer; give y `[arm, token, d_out]`."""
+    def forward(ctx, x, linear, runs, flat, *factors):
+        """Give y `[arm, token, d_out]`.
+
+        Args:
+            ctx: Autograd's.
+            x: `[arm, token, d_in]`.
+            linear: The frozen layer.
+            runs: Which arms are computed in which form.
+            flat: A and B of all arms, in the type of x.
+            factors: A and B of the first arm, of the second, and so on: what the gradients go to.
+        """
+        lora_A, lora_B = flat
         weight = linear.weight
         y = x.new_empty(*x.shape[:2], len(weight))
         kept: list[Tensor] = []
@@ -83,12 +93,13 @@ class LockStepProduct(torch.autograd.Function):
         if linear.bias is not None:
             y += linear.bias
         ctx.runs, ctx.linear, ctx.num_kept = runs, linear, [_count_kept(run) for run in runs]
+        ctx.factor_dtype = factors[0].dtype
         ctx.save_for_backward(x, lora_A, lora_B, *kept)
         return y
 
     @staticmethod
     def backward(ctx, *grad_outputs):
-        """Give gradients for x, A and B; the layer is frozen."""
+        """Give gradients for x and for every arm's A and B; the layer is frozen."""
         x, lora_A, lora_B, *kept = ctx.saved_tensors
         grad_y = grad_outputs[0].contiguous()
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
@@ -97,7 +108,10 @@ class LockStepProduct(torch.autograd.Function):
         for run, count in zip(ctx.runs, ctx.num_kept, strict=True):
             mine, kept = kept[:count], kept[count:]
             _BACKWARD[run.form](grad_x, gradients, grad_y, tensors, mine, run)
-        return grad_x, *gradients, None, None
+        by_factor = [gradient.to(ctx.factor_dtype) for gradient in gradients]
+        segments = [segment for run in ctx.runs for segment in run.segments]
+        found = [gradient[segment.rows] for segment in segments for gradient in by_factor]
+        return grad_x, None, None, None, *found
 
 
 def _count_kept(run: Run) -> int:

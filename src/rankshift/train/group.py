@@ -49,6 +49,8 @@ class Group:
     pad_token: int
     micro_rows: int
     """Held-out rows of one arm in one forward pass."""
+    arms_per_pass: int = 1
+    """How many arms go through the model together."""
     steps: list[list[StepRecord]] = field(default_factory=list)
     losses: list[list[HeldOutRecord]] = field(default_factory=list)
 
@@ -63,26 +65,24 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         trainee: Their trainable tensors over the base.
         advance: Called with the number of steps just finished (more than one after a resume).
     """
-    optimizer = ArmwiseAdamW(trainee.tensors, trainee.rows, group.training.weight_decay)
-    done, active = resume(group, optimizer)
-    advance(done)
     order = [
         draw_rows(len(rows), group.training.rows_per_step, group.training.steps, arm.seed or 0)
         for arm, rows in zip(group.arms, group.train_rows, strict=True)
     ]
-    settle_forms(
+    group.arms_per_pass = settle_forms(
         trainee.layers,
         count_row_tokens(group, order),
         group.state_folder / FORMS,
         cache_directory() / "forms",
     )
+    optimizer = ArmwiseAdamW(trainee.tensors, group.training.weight_decay)
+    done, active = resume(group, optimizer)
+    advance(done)
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
         window = assemble_window(group, [arm_order[step] for arm_order in order])
         trainee.model.eval()
-        result = training_step(
-            trainee.model, window, optimizer, rates, active, group.training.clip_norm
-        )
+        result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
         record_steps(group, step + 1, result, rates, active)
         active &= result.finite
         if step + 1 in group.training.checkpoints:
@@ -113,17 +113,24 @@ def learning_rates(group: Group, step: int) -> torch.Tensor:
 
 
 def assemble_window(group: Group, chosen: list[np.ndarray]) -> list[Batch]:
-    """Make the micro-batches of one step from each arm's row numbers."""
+    """Make the batches of one step from each arm's row numbers."""
     per_batch = group.training.rows_per_step // group.training.accumulation
     window = []
     for start in range(0, group.training.rows_per_step, per_batch):
-        rows = [
-            arm_rows[number]
-            for arm_rows, numbers in zip(group.train_rows, chosen, strict=True)
-            for number in numbers[start : start + per_batch]
-        ]
-        window.append(Batch(*pad_rows(rows, group.pad_token)))
+        for arms in divide_passes(group):
+            rows = [
+                group.train_rows[arm][number]
+                for arm in arms
+                for number in chosen[arm][start : start + per_batch]
+            ]
+            window.append(Batch(arms, *pad_rows(rows, group.pad_token)))
     return window
+
+
+def divide_passes(group: Group) -> list[range]:
+    """Divide the arms into those that go through the model together."""
+    every = range(len(group.arms))
+    return [every[start : start + group.arms_per_pass] for start in every[:: group.arms_per_pass]]
 
 
 def record_steps(
@@ -146,7 +153,7 @@ def record_steps(
 
 @torch.no_grad()
 def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[HeldOutRecord]]:
-    """Measure every arm on every held-out set, all arms in one pass; a list for each arm."""
+    """Measure every arm on every held-out set, a list for each arm."""
     trainee.model.eval()
     num_arms = len(group.arms)
     found: list[list[HeldOutRecord]] = [[] for _ in group.arms]
@@ -154,10 +161,12 @@ def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[Hel
         sums, tokens = torch.zeros(num_arms, dtype=torch.float64), 0
         for start in range(0, len(held_out.rows), group.micro_rows):
             ids, mask = pad_rows(held_out.rows[start : start + group.micro_rows], group.pad_token)
-            ids, mask = ids.repeat(num_arms, 1), mask.repeat(num_arms, 1)
-            losses = supervised_losses(trainee.model, ids, mask)
-            sums += sum_by_arm(losses.double(), mask, num_arms)
-            tokens += int(mask[:, 1:].sum()) // num_arms
+            for arms in divide_passes(group):
+                trainee.select(arms)
+                all_ids, all_masks = ids.repeat(len(arms), 1), mask.repeat(len(arms), 1)
+                losses = supervised_losses(trainee.model, all_ids, all_masks)
+                sums[arms.start : arms.stop] += sum_by_arm(losses.double(), all_masks, len(arms))
+            tokens += int(mask[:, 1:].sum())
         for index in range(num_arms):
             loss = sums[index].item() / tokens
             found[index].append(

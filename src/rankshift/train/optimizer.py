@@ -1,4 +1,4 @@
-"""AdamW over flat buffers whose rows belong to different arms."""
+"""AdamW for arms that are trained together, each as if it were alone."""
 
 from collections.abc import Sequence
 
@@ -14,28 +14,26 @@ EPSILON = 1e-8
 class ArmwiseAdamW:
     """AdamW with a learning rate, a clipping factor and a step count for each arm.
 
-    An arm owns the same rows of every tensor. Its update is one call of torch's fused kernel on
-    views of its rows, so its numbers cannot depend on another's; rows that no arm owns never move.
+    An arm's update is one call of torch's fused kernel on its own tensors, so its numbers cannot
+    depend on another's.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2; defaults of torch.optim.AdamW.
     """
 
-    def __init__(
-        self, tensors: Sequence[Tensor], rows: Sequence[slice], weight_decay: float
-    ) -> None:
-        """Own the tensors; `rows[arm]` are the rows of that arm in each of them."""
-        self.tensors = list(tensors)
-        self.rows = list(rows)
+    def __init__(self, tensors: Sequence[Sequence[Tensor]], weight_decay: float) -> None:
+        """Own the trainable tensors of every arm, `tensors[arm]`."""
+        self.tensors = [list(own) for own in tensors]
         self.weight_decay = weight_decay
-        self.first = [torch.zeros_like(tensor) for tensor in tensors]
-        self.second = [torch.zeros_like(tensor) for tensor in tensors]
-        device = self.tensors[0].device if self.tensors else None
+        self.first = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
+        self.second = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
         # The kernel wants a count of its own for every tensor.
-        self.counts = torch.zeros(len(self.rows), len(self.tensors), device=device)
+        self.counts = [torch.zeros(len(own), device=own[0].device) for own in tensors]
 
     def grad_norms(self) -> Tensor:
         """Give the L2 norm of each arm's gradient, `[arm]`; NaN or infinite where a gradient is."""
-        norms = [get_total_norm(self._gradients(rows)) for rows in self.rows]
+        norms = [
+            get_total_norm([t.grad for t in own if t.grad is not None]) for own in self.tensors
+        ]
         return torch.stack(norms).double().cpu()
 
     @torch.no_grad()
@@ -48,22 +46,24 @@ class ArmwiseAdamW:
             active: `[arm]`; an inactive arm stays exactly as it is, whatever its gradient holds.
         """
         rates, factors = learning_rates.tolist(), clip_factors.tolist()
-        for arm, rows in enumerate(self.rows):
+        for arm, own in enumerate(self.tensors):
             if active[arm]:
-                self._step_arm(arm, rows, rates[arm], factors[arm])
-        for tensor in self.tensors:
-            tensor.grad = None
+                self._step_arm(arm, rates[arm], factors[arm])
+            for tensor in own:
+                tensor.grad = None
 
-    def _step_arm(self, arm: int, rows: slice, rate: float, factor: float) -> None:
+    def _step_arm(self, arm: int, rate: float, factor: float) -> None:
+        own, counts = self.tensors[arm], self.counts[arm]
+        used = [i for i, tensor in enumerate(own) if tensor.grad is not None]
         # The kernel divides gradients by this.
-        divisor = torch.tensor(1 / factor, device=self.counts.device) if factor < 1 else None
+        divisor = torch.tensor(1 / factor, device=counts.device) if factor < 1 else None
         adamw(
-            [tensor[rows] for tensor in self.tensors],
-            self._gradients(rows),
-            [first[rows] for first in self.first],
-            [second[rows] for second in self.second],
+            [own[i] for i in used],
+            [grad for tensor in own if (grad := tensor.grad) is not None],
+            [self.first[arm][i] for i in used],
+            [self.second[arm][i] for i in used],
             [],
-            list(self.counts[arm]),
+            [counts[i] for i in used],
             fused=True,
             grad_scale=divisor,
             amsgrad=False,
@@ -75,24 +75,19 @@ class ArmwiseAdamW:
             maximize=False,
         )
 
-    def _gradients(self, rows: slice) -> list[Tensor]:
-        gradients = [tensor.grad for tensor in self.tensors]
-        return [gradient[rows] for gradient in gradients if gradient is not None]
-
     def state(self) -> dict[str, Tensor]:
         """Give what a resume needs, by name."""
-        tensors = {"counts": self.counts}
-        for i in range(len(self.tensors)):
-            tensors[f"{i}.value"] = self.tensors[i].detach()
-            tensors[f"{i}.first"] = self.first[i]
-            tensors[f"{i}.second"] = self.second[i]
+        tensors = {}
+        for arm, own in enumerate(self.tensors):
+            tensors[f"{arm}.counts"] = self.counts[arm]
+            for i, tensor in enumerate(own):
+                tensors[f"{arm}.{i}.value"] = tensor.detach()
+                tensors[f"{arm}.{i}.first"] = self.first[arm][i]
+                tensors[f"{arm}.{i}.second"] = self.second[arm][i]
         return tensors
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a state that `state` gave."""
-        self.counts.copy_(state["counts"])
-        for i in range(len(self.tensors)):
-            self.tensors[i].copy_(state[f"{i}.value"])
-            self.first[i].copy_(state[f"{i}.first"])
-            self.second[i].copy_(state[f"{i}.second"])
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])

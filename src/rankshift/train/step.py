@@ -4,18 +4,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rankshift.model.likelihood import count_by_arm, sum_by_arm, supervised_losses
 from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.trainee import Trainee
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch of every arm; rows come arm by arm, the same number for each."""
+    """Rows of some arms that go through the model together, the same number for each arm."""
 
+    arms: range
+    """Which of the group's arms, neighbours all."""
     token_ids: Tensor
-    """`[arm * row, seq]`, padded on the right."""
+    """`[arm * row, seq]`, arm by arm, padded on the right."""
     loss_mask: Tensor
     """`[arm * row, seq]`, True where the token is supervised."""
 
@@ -34,7 +36,7 @@ class StepResult:
 
 
 def training_step(
-    model: PreTrainedModel,
+    trainee: Trainee,
     window: list[Batch],
     optimizer: ArmwiseAdamW,
     learning_rates: Tensor,
@@ -47,25 +49,33 @@ def training_step(
     the arms are summed: an arm's gradient is what it would be alone, however the window is divided.
 
     Args:
-        model: The base with the group's trainable tensors in it.
-        window: The step's micro-batches.
+        trainee: The base with the group's trainable tensors in it.
+        window: All batches of the step, however its rows are divided.
         optimizer: Owns the trainable tensors.
         learning_rates: `[arm]`, of this step.
         active: `[arm]`, False for arms that were stopped.
         clip_norm: Largest L2 norm of an arm's gradient, or None.
     """
-    num_arms = len(learning_rates)
-    tokens = torch.stack([count_by_arm(b.loss_mask, num_arms) for b in window]).sum(dim=0)
-    totals = torch.zeros(num_arms)
+    tokens = torch.zeros(len(learning_rates), dtype=torch.long)
     for batch in window:
-        losses = supervised_losses(model, batch.token_ids, batch.loss_mask)
-        means = sum_by_arm(losses, batch.loss_mask, num_arms) / tokens
+        tokens[own(batch)] += count_by_arm(batch.loss_mask, len(batch.arms)).cpu()
+    totals = torch.zeros(len(learning_rates))
+    for batch in window:
+        trainee.select(batch.arms)
+        losses = supervised_losses(trainee.model, batch.token_ids, batch.loss_mask)
+        sums = sum_by_arm(losses, batch.loss_mask, len(batch.arms))
+        means = sums / tokens[own(batch)].to(sums.device)
         means.sum().backward()
-        totals += means.detach().float().cpu()
+        totals[own(batch)] += means.detach().float().cpu()
     norms = optimizer.grad_norms()
     finite = torch.isfinite(norms) & torch.isfinite(totals)
     optimizer.step(learning_rates, clip_factors(norms, clip_norm), active & finite)
     return StepResult(totals, tokens, norms, finite)
+
+
+def own(batch: Batch) -> slice:
+    """Give the places of a batch's arms among the group's."""
+    return slice(batch.arms.start, batch.arms.stop)
 
 
 def clip_factors(norms: Tensor, clip_norm: float | None) -> Tensor:

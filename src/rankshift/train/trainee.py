@@ -20,9 +20,8 @@ class Trainee:
     """The trainable tensors of a group, whose rows they are, and how an arm is written."""
 
     model: PreTrainedModel
-    tensors: list[Tensor]
-    rows: list[slice]
-    """The rows of each arm, the same in every tensor."""
+    tensors: list[list[Tensor]]
+    """The trainable tensors of each arm."""
     write: Callable[[Path, int], None]
     """Writes the weights of one arm (by index) into a folder."""
     read: Callable[[Path, int], None]
@@ -30,21 +29,28 @@ class Trainee:
     layers: list[LockStepLinear] = field(default_factory=list)
     """The layers with the arms' adapters; none where there are no adapters."""
 
+    def select(self, arms: range) -> None:
+        """Say whose rows the model sees next: neighbouring arms of the group."""
+        for layer in self.layers:
+            layer.select(arms)
+
 
 def prepare_base(model: PreTrainedModel) -> Trainee:
     """Train nothing: the base arm is only measured and asked."""
-    return Trainee(model, [], [], lambda folder, index: None, lambda folder, index: None)
+    return Trainee(model, [], lambda folder, index: None, lambda folder, index: None)
 
 
 def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) -> Trainee:
     """Put an adapter for every arm over one frozen base."""
     shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
     layers = insert_adapters(model, shapes, arms[0].target_modules)
-    tensors: list[Tensor] = [factor for layer in layers for factor in (layer.lora_A, layer.lora_B)]
+    tensors = [
+        [factor for layer in layers for factor in layer.factors[index]]
+        for index in range(len(arms))
+    ]
     return Trainee(
         model,
         tensors,
-        [segment.rows for segment in layers[0].segments],
         lambda folder, index: write_adapter(folder, layers, index, arms[index], base_name),
         lambda folder, index: read_adapter(folder, layers, index),
         layers,
@@ -54,11 +60,9 @@ def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) ->
 def prepare_full(model: PreTrainedModel) -> Trainee:
     """Make every parameter of a model trainable: full finetuning is a group of one arm."""
     model.requires_grad_(requires_grad=True)
-    tensors: list[Tensor] = list(model.parameters())
     return Trainee(
         model,
-        tensors,
-        [slice(None)],
+        [list(model.parameters())],
         lambda folder, _: write_model(folder, model),
         lambda folder, _: read_weights(folder, model),
     )
