@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from rankshift.model import slots
+from rankshift.model import queue, slots
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.drawing import SamplingSettings
+from rankshift.model.prefill import PROMPTS_A_CHUNK
 from rankshift.model.sampling import sample_answers
 from rankshift.model.slots import FEWEST_SLOTS, count_slots
 from rankshift.study import ALL_PROJECTIONS
@@ -54,11 +55,12 @@ def sample(
     places: Sequence[int],
     ends: tuple[int, ...] = ENDS,
     tokens: int = TOKENS,
+    temperature: float = 1.0,
 ) -> Answers:
     """Sample some of the prompts; an answer's numbers are its own, whatever else is asked."""
     numbers = np.random.default_rng(0).random((3, len(PROMPTS), REPEATS, tokens), dtype=np.float32)
     prompts = [PROMPTS[place] for place in places]
-    settings = SamplingSettings(tokens, 1.0, 1.0, ends, pad_token=0)
+    settings = SamplingSettings(tokens, temperature, 1.0, ends, pad_token=0)
     answers = iter(sample_answers(model, prompts, 3, numbers[:, list(places)], settings))
     return {
         (arm, prompt): [next(answers) for _ in range(REPEATS)]
@@ -108,6 +110,33 @@ def test_all_logits_of_an_answer_are_the_same_bit_for_bit_in_whatever_slot(
         rows.clear()
         sample(model, places)
         assert rows <= whole
+
+
+@pytest.mark.parametrize("forks_bytes", [0, 1 << 30])
+@pytest.mark.parametrize("temperature", [0.4, 1.0])
+def test_answers_that_share_their_first_tokens_are_those_of_answers_that_share_nothing(
+    monkeypatch: pytest.MonkeyPatch, forks_bytes: int, temperature: float
+):
+    monkeypatch.setattr(slots, "MOST_SLOTS", FEWEST_SLOTS)
+    model, _ = build_model()
+    monkeypatch.setattr(slots, "FORKS_BYTES", forks_bytes)
+    together = sample(model, range(len(PROMPTS)), temperature=temperature)
+    monkeypatch.setattr(queue, "MOST_TOGETHER", 1)
+    assert sample(model, range(len(PROMPTS)), temperature=temperature) == together
+
+
+def test_answers_that_never_differ_are_worked_out_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(slots, "MOST_SLOTS", FEWEST_SLOTS)
+    model, _ = build_model()
+    numbers = np.random.default_rng(0).random((3, 1, 1, TOKENS), dtype=np.float32)
+    settings = SamplingSettings(TOKENS, 1.0, 1.0, (), pad_token=0)
+    once = sample_answers(model, PROMPTS[:1], 3, numbers, settings)
+    passes: list[int] = []
+    model.lm_head.register_forward_hook(lambda _, args, logits: passes.append(len(logits)))
+    same = np.broadcast_to(numbers, (3, 1, 100, TOKENS)).copy()
+    answers = sample_answers(model, PROMPTS[:1], 3, same, settings)
+    assert answers == [answer for answer in once for _ in range(100)]
+    assert passes == [3 * PROMPTS_A_CHUNK] + [3 * FEWEST_SLOTS] * (TOKENS - 1)
 
 
 def test_an_end_token_at_the_first_place_is_an_empty_answer():

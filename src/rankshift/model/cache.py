@@ -11,6 +11,9 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+States = list[tuple[Tensor, Tensor]]
+"""Keys and values of every layer, each `[row, head, column, dim]`."""
+
 BLOCK_COLUMNS = 32
 """Columns are allocated, and left out of attention, by the block."""
 
@@ -76,21 +79,16 @@ class RowLayer(CacheLayerMixin):
 class RowCache(Cache):
     """The cache of all layers."""
 
-    def __init__(self, read: Cache, rows: int, columns: int) -> None:
+    def __init__(self, read: States, rows: int, columns: int) -> None:
         """Allocate zeros.
 
         Args:
-            read: Any prompt's cache, for the number of layers, heads and dimensions.
+            read: Any prompt's states, for the number of layers, heads and dimensions.
             rows: How many answers are decoded together.
             columns: The longest that a prompt with its answer can be.
         """
         self.columns = round_up(columns, BLOCK_COLUMNS)
-        self.rows: list[RowLayer] = []
-        for layer in read.layers:
-            assert isinstance(layer, CacheLayerMixin), type(layer)
-            assert layer.keys is not None
-            assert layer.values is not None
-            self.rows.append(RowLayer(layer.keys, layer.values, rows, self.columns))
+        self.rows = [RowLayer(keys, values, rows, self.columns) for keys, values in read]
         super().__init__(layers=list(self.rows))
 
     def move_to(self, positions: Tensor, used: int) -> None:
@@ -108,16 +106,24 @@ class RowCache(Cache):
                 places[heads] = every * self.columns + positions.repeat_interleave(heads)
             layer.places, layer.used = places[heads], used
 
-    def start(self, rows: Tensor, read: Cache, prompts: Tensor) -> None:
-        """Give rows what was read of their prompts.
+    def start(self, rows: Tensor, read: States, places: Tensor) -> None:
+        """Give rows what was read of their prompts, or of what they go on with.
 
         Args:
-            rows: `[new]`, the rows that begin an answer.
-            read: The prompts' cache.
-            prompts: `[new]`, which row of `read` each takes.
+            rows: `[new]`, the rows that begin.
+            read: What was read.
+            places: `[new]`, which row of `read` each takes.
         """
-        for layer, source in zip(self.rows, read.layers, strict=True):
-            assert isinstance(source, CacheLayerMixin), type(source)
-            assert source.keys is not None
-            assert source.values is not None
-            layer.start(rows, source.keys[prompts], source.values[prompts])
+        for layer, (keys, values) in zip(self.rows, read, strict=True):
+            layer.start(rows, keys[places], values[places])
+
+    def copy_rows(self, rows: Tensor, used: int) -> States:
+        """Copy the columns in use of some rows."""
+        return [
+            (keys[rows, :, :used], values[rows, :, :used])
+            for keys, values in (layer.kept for layer in self.rows)
+        ]
+
+    def bytes_a_row(self) -> int:
+        """Give what a copy of one row takes at most."""
+        return sum(kept.nbytes // len(kept) for layer in self.rows for kept in layer.kept)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
+
+from rankshift.model.cache import States
 
 PROMPTS_A_CHUNK = 4
 """Prompts of an arm that are read together: enough to fill a matrix product, few to be wasted."""
@@ -21,8 +24,8 @@ SHORTEST_BUCKET = 32
 class ReadPrompts:
     """A chunk that was read; its rows come arm by arm."""
 
-    cache: Cache
-    """Keys and values, `[arm * prompt, head, bucket, dim]`; after a prompt, those of padding."""
+    states: States
+    """Of `[arm * prompt]` rows and `bucket` columns; after a prompt, those of padding."""
     logits: Tensor
     """Of the first token, `[arm * prompt, vocab]`, float32."""
 
@@ -68,4 +71,10 @@ def read_prompts(
         logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, -1]
     finally:
         keep.remove()
-    return ReadPrompts(cache, logits.float())
+    states: States = []
+    for layer in cache.layers:
+        assert isinstance(layer, CacheLayerMixin), type(layer)
+        assert layer.keys is not None
+        assert layer.values is not None
+        states.append((layer.keys, layer.values))
+    return ReadPrompts(states, logits.float())

@@ -1,4 +1,4 @@
-"""Answers of all arms of a group at once: one base, one KV cache, one reading of each prompt."""
+"""Answers of all arms of a group at once: one base, one KV cache, nothing worked out twice."""
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from rankshift.model.drawing import SamplingSettings
 from rankshift.model.masks import check_layers
 from rankshift.model.merging import layers_for_sampling
 from rankshift.model.prefill import choose_bucket
-from rankshift.model.slots import Task, fill_slots
+from rankshift.model.queue import Task
+from rankshift.model.slots import fill_slots
 
 
 @torch.no_grad()

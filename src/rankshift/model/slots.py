@@ -1,29 +1,30 @@
-"""A fixed number of slots an arm: when an answer ends, its slot takes the arm's next one.
+"""A fixed number of slots an arm: one that has nothing to go on with takes the arm's next group.
 
 The number of rows never changes, so every matrix product has one shape from the first token to the
 last, and an answer is the same, bit for bit, whatever its neighbours and whichever its slot. Slots
 without an answer go on with dummy work.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.model.attention import attention_in_blocks
-from rankshift.model.cache import BLOCK_COLUMNS, RowCache, round_up
-from rankshift.model.drawing import SamplingSettings, draw_tokens
+from rankshift.model.cache import BLOCK_COLUMNS, RowCache, States, round_up
+from rankshift.model.drawing import draw_tokens
 from rankshift.model.masks import mask_columns
-from rankshift.model.prefill import PROMPTS_A_CHUNK, ReadPrompts, read_prompts
+from rankshift.model.queue import Group, Queue, Task, split_by_token
 
 ROWS = 320
 """Rows that are decoded together: enough to make a step's fixed costs small."""
 
 FEWEST_SLOTS, MOST_SLOTS = 8, 128
 """Of an arm. Products with fewer rows pick other kernels; with more, idle slots at the end cost."""
+
+FORKS_BYTES = 1 << 30
+"""What groups may take while they wait for a slot, about. Each is a copy of its row's cache."""
 
 
 def count_slots(num_arms: int) -> int:
@@ -32,75 +33,8 @@ def count_slots(num_arms: int) -> int:
     return min(max(fair, FEWEST_SLOTS), MOST_SLOTS)
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is asked: prompts that are padded to one length, of every arm, repeat by repeat."""
-
-    prompts: Sequence[tuple[int, ...]]
-    bucket: int
-    num_arms: int
-    uniforms: Tensor
-    """`[arm, prompt, repeat, token]`."""
-    settings: SamplingSettings
-
-
-@dataclass(frozen=True)
-class Begun:
-    """An answer of which the first token is drawn."""
-
-    answer: int
-    """Its number: arm by arm, prompt by prompt, repeat by repeat."""
-    token: int
-    position: int
-    """Where that token goes: after the prompt."""
-    chunk: ReadPrompts
-    place: int
-    """Of the prompt among the chunk's rows."""
-
-
-class Queue:
-    """Each arm's begun answers, in order; prompts are read when an arm runs out of them."""
-
-    def __init__(self, model: PreTrainedModel, task: Task, tokens: Tensor) -> None:
-        self.model, self.task, self.tokens = model, task, tokens
-        self.waiting: list[deque[Begun]] = [deque() for _ in range(task.num_arms)]
-        self.read = 0
-
-    def take(self, arm: int) -> Begun | None:
-        """Give an arm's next answer, if any is left that its first token did not end."""
-        while not self.waiting[arm] and self.read < len(self.task.prompts):
-            self.read_chunk()
-        return self.waiting[arm].popleft() if self.waiting[arm] else None
-
-    def read_chunk(self) -> ReadPrompts:
-        """Read the next prompts with every arm, and draw the first token of all their answers."""
-        task, start = self.task, self.read
-        prompts = task.prompts[start : start + PROMPTS_A_CHUNK]
-        settings, num_arms = task.settings, task.num_arms
-        chunk = read_prompts(self.model, prompts, task.bucket, num_arms, settings.pad_token)
-        logits = chunk.logits.view(num_arms, PROMPTS_A_CHUNK, -1)[:, : len(prompts)].flatten(0, 1)
-        numbers = task.uniforms[:, start : start + len(prompts), :, 0]
-        drawn = draw_tokens(logits, numbers.flatten(0, 1), settings).view(numbers.shape)
-        kept = self.tokens[:-1].view(task.uniforms.shape)
-        kept[:, start : start + len(prompts), :, 0] = drawn
-        self.read += len(prompts)
-        if settings.max_tokens == 1:
-            return chunk
-        repeats = task.uniforms.shape[2]
-        for arm, of_arm in enumerate(drawn.tolist()):
-            for place, firsts in enumerate(of_arm):
-                first = (arm * len(task.prompts) + start + place) * repeats
-                row, position = arm * PROMPTS_A_CHUNK + place, len(prompts[place])
-                self.waiting[arm].extend(
-                    Begun(first + repeat, token, position, chunk, row)
-                    for repeat, token in enumerate(firsts)
-                    if token not in settings.end_tokens
-                )
-        return chunk
-
-
 class Slots:
-    """The rows that decode together, arm by arm; all are tensors `[row]`."""
+    """The rows that decode together, arm by arm, each with a group of answers or none."""
 
     def __init__(self, model: PreTrainedModel, task: Task) -> None:
         self.model, self.task = model, task
@@ -110,50 +44,64 @@ class Slots:
         flat = task.uniforms.reshape(num_answers, -1).to(device)
         self.uniforms = torch.cat([flat, flat.new_zeros(1, flat.shape[1])])
         self.nothing = num_answers
-        """The row of `tokens` and `uniforms` that slots without an answer use."""
+        """Stands where there is no answer; `tokens` and `uniforms` have a row for it."""
         self.tokens = torch.zeros(num_answers + 1, flat.shape[1], dtype=torch.long, device=device)
         self.ends = torch.tensor(task.settings.end_tokens, dtype=torch.long, device=device)
         self.queue = Queue(model, task, self.tokens)
         first = self.queue.read_chunk()
-        self.cache = RowCache(first.cache, rows, task.bucket + task.settings.max_tokens)
-        self.answer = torch.full((rows,), self.nothing, device=device)
+        self.cache = RowCache(first.states, rows, task.bucket + task.settings.max_tokens)
+        self.answers = torch.full((rows, task.most_together), self.nothing, device=device)
         self.count, self.position, self.token = (
             torch.zeros(rows, dtype=torch.long, device=device) for _ in range(3)
         )
-        self.busy = torch.zeros(rows, dtype=torch.bool, device=device)
-        self.num_busy = rows
-        self.refill(range(rows))
+        self.free = [list(range(a * self.each, (a + 1) * self.each)) for a in range(task.num_arms)]
+        waiting = FORKS_BYTES // (self.cache.bytes_a_row() * task.num_arms)
+        self.may_begin = [self.each + waiting] * task.num_arms
+        """Answers of each arm that may yet begin: all that have might need a copy of their own."""
+        self.refill()
 
-    def refill(self, rows: Sequence[int]) -> None:
-        """Give rows their arms' next answers; where none is left, nothing."""
-        taken: dict[int, Begun] = {}
-        for row in rows:
-            begun = self.queue.take(row // self.each)
-            if begun is not None:
-                taken[row] = begun
-        self.num_busy -= len(rows) - len(taken)
-        state = torch.tensor(
-            [
-                (row, b.answer, 1, b.position, b.token)
-                if (b := taken.get(row))
-                else (row, self.nothing, 0, 0, 0)
-                for row in rows
-            ]
-        )
-        index, answer, count, position, token = state.to(self.model.device).unbind(1)
-        self.answer[index], self.count[index] = answer, count
-        self.position[index], self.token[index] = position, token
-        self.busy[index] = count > 0
-        by_chunk: dict[int, list[tuple[int, Begun]]] = {}
-        for row, begun in taken.items():
-            by_chunk.setdefault(id(begun.chunk), []).append((row, begun))
-        for members in by_chunk.values():
-            places = torch.tensor([(row, begun.place) for row, begun in members])
-            targets, sources = places.to(self.model.device).unbind(1)
-            self.cache.start(targets, members[0][1].chunk.cache, sources)
+    @property
+    def num_busy(self) -> int:
+        """Count the slots with answers."""
+        return len(self.token) - sum(map(len, self.free))
+
+    def refill(self) -> None:
+        """Give every free slot its arm's next group, as long as there is one."""
+        taken: list[tuple[int, Group]] = []
+        for arm, free in enumerate(self.free):
+            while free:
+                group, begun = self.queue.take(arm, self.may_begin[arm])
+                if group is None:
+                    break
+                self.may_begin[arm] -= begun
+                taken.append((free.pop(), group))
+        self.put(taken)
+        sources: dict[int, list[tuple[int, Group]]] = {}
+        for row, group in taken:
+            sources.setdefault(id(group.states), []).append((row, group))
+        for members in sources.values():
+            places = torch.tensor([(row, group.place) for row, group in members])
+            rows, from_rows = places.to(self.model.device).unbind(1)
+            self.cache.start(rows, members[0][1].states, from_rows)
+
+    def put(self, groups: Sequence[tuple[int, Group | None]]) -> None:
+        """Write down which group each of some rows has."""
+        if not groups:
+            return
+        width, blank = self.task.most_together, (self.nothing,)
+        state = [
+            (row, 0, 0, 0, *blank * width)
+            if g is None
+            else (row, g.count, g.position, g.token, *g.answers, *blank * (width - len(g.answers)))
+            for row, g in groups
+        ]
+        every = torch.tensor(state).to(self.model.device)
+        rows, count, position, token = every[:, :4].unbind(1)
+        self.count[rows], self.position[rows], self.token[rows] = count, position, token
+        self.answers[rows] = every[:, 4:]
 
     def decode(self, used: int) -> None:
-        """Draw the next token of every row, and refill the rows whose answer ends with it.
+        """Draw the next token of every answer; see to the rows where one ends or goes another way.
 
         Args:
             used: The cache's columns to look at.
@@ -166,17 +114,60 @@ class Slots:
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]
-        numbers = self.uniforms[self.answer, self.count]
+        numbers = self.uniforms[self.answers, self.count[:, None]]
         drawn = draw_tokens(logits.float(), numbers, self.task.settings)
-        self.token = torch.where(self.busy, drawn, 0)
-        self.tokens[self.answer, self.count] = self.token
-        self.count += self.busy
-        self.position += self.busy
+        there = self.answers != self.nothing
+        drawn = torch.where(there, drawn, 0)
+        self.tokens[self.answers, self.count[:, None]] = drawn
+        self.token = drawn[:, 0].contiguous()
+        self.count += there[:, 0]
+        self.position += there[:, 0]
         is_last = self.count == self.task.settings.max_tokens
-        ended = self.busy & (is_last | torch.isin(self.token, self.ends))
-        rows = ended.nonzero()[:, 0].tolist()
-        if rows:
-            self.refill(rows)
+        changes = is_last[:, None] | torch.isin(drawn, self.ends) | (drawn != drawn[:, :1])
+        rows = (changes & there).any(dim=1).nonzero()[:, 0]
+        if len(rows):
+            self.split(rows, drawn[rows].tolist(), used)
+            self.refill()
+
+    def split(self, rows: Tensor, drawn: list[list[int]], used: int) -> None:
+        """Let answers end, and groups fork: the first that goes on keeps the row.
+
+        Args:
+            rows: `[changed]`.
+            drawn: What each answer of these rows drew.
+            used: The cache's columns in use.
+        """
+        settings, nowhere = self.task.settings, States()
+        staying: list[tuple[int, Group | None]] = []
+        forks: list[tuple[int, Group]] = []
+        state = torch.stack([rows, self.count[rows], self.position[rows]], dim=1).tolist()
+        for (row, count, position), answers, tokens in zip(
+            state, self.answers[rows].tolist(), drawn, strict=True
+        ):
+            arm = row // self.each
+            there = [answer for answer in answers if answer != self.nothing]
+            going = [
+                Group(tuple(group), count, position, token, nowhere, 0)
+                for token, group in split_by_token(there, tokens[: len(there)])
+                if token not in settings.end_tokens and count < settings.max_tokens
+            ]
+            self.may_begin[arm] += len(there) - sum(len(group.answers) for group in going)
+            staying.append((row, going[0] if going else None))
+            forks += [(row, group) for group in going[1:]]
+            if not going:
+                self.free[arm].append(row)
+        self.put(staying)
+        self.keep(forks, used)
+
+    def keep(self, forks: list[tuple[int, Group]], used: int) -> None:
+        """Copy the rows that groups leave, and let the groups wait."""
+        parents = list(dict.fromkeys(row for row, _ in forks))
+        if not parents:
+            return
+        states: States = self.cache.copy_rows(torch.tensor(parents).to(self.model.device), used)
+        places = {row: place for place, row in enumerate(parents)}
+        for row, group in forks:
+            self.queue.wait(row // self.each, group, states, places[row])
 
 
 def fill_slots(model: PreTrainedModel, task: Task) -> Tensor:
