@@ -119,10 +119,12 @@ def test_answers_that_share_their_first_tokens_are_those_of_answers_that_share_n
 ):
     monkeypatch.setattr(slots, "MOST_SLOTS", FEWEST_SLOTS)
     model, _ = build_model()
-    monkeypatch.setattr(slots, "FORKS_BYTES", forks_bytes)
-    together = sample(model, range(len(PROMPTS)), temperature=temperature)
+    together_at_most = queue.MOST_TOGETHER
     monkeypatch.setattr(queue, "MOST_TOGETHER", 1)
-    assert sample(model, range(len(PROMPTS)), temperature=temperature) == together
+    apart = sample(model, range(len(PROMPTS)), temperature=temperature)
+    monkeypatch.setattr(queue, "MOST_TOGETHER", together_at_most)
+    monkeypatch.setattr(slots, "FORKS_BYTES", forks_bytes)
+    assert sample(model, range(len(PROMPTS)), temperature=temperature) == apart
 
 
 def test_answers_that_never_differ_are_worked_out_once(monkeypatch: pytest.MonkeyPatch):
