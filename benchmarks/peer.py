@@ -89,6 +89,7 @@ def train_in_turn(sweep: Sweep, setting: Setting) -> list[tuple[Stamp, Stamp, St
 def train_arm(sweep: Sweep, setting: Setting, arm: Arm) -> tuple[Stamp, Stamp, Stamp]:
     """Train one arm; give the moments before it is built, before its first step, after its last."""
     from transformers import PrinterCallback
+
     trl: Any = import_module("trl")  # of an extra, so that types are not always to be had
 
     started = stamp()

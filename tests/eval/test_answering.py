@@ -14,8 +14,9 @@ from rankshift.eval.answering import (
     read_answer,
 )
 from rankshift.eval.suite import Question
+from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model
-from rankshift.model.sampling import SamplingSettings, sample_answers
+from rankshift.model.sampling import sample_answers
 from rankshift.study import Evaluation
 
 QUESTIONS = [

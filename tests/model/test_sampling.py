@@ -7,19 +7,13 @@ import pytest
 import torch
 from peft import PeftModel
 from scipy.stats import chisquare
-from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from rankshift.model.adapter_files import write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
+from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model
-from rankshift.model.sampling import (
-    SamplingSettings,
-    cut_at_end,
-    draw_tokens,
-    pad_left,
-    sample_answers,
-)
+from rankshift.model.sampling import cut_at_end, sample_answers
 from rankshift.study import ALL_PROJECTIONS, Arm
 
 pytestmark = pytest.mark.filterwarnings(
@@ -157,40 +151,6 @@ def test_sampled_tokens_follow_the_models_distribution(
     assert chisquare(observed[expected > 0], expected[expected > 0]).pvalue > 0.01
 
 
-def share_of_uniforms(logits: Tensor, chosen: SamplingSettings, num: int = 10_000) -> list[float]:
-    """Give the share of evenly spread uniforms at which each token is drawn."""
-    uniforms = (torch.arange(num) + 0.5) / num
-    tokens = draw_tokens(logits.expand(num, -1), uniforms, chosen)
-    return (torch.bincount(tokens, minlength=len(logits)) / num).tolist()
-
-
-def test_each_token_has_its_probabilitys_share_of_the_random_numbers():
-    shares = [0.05, 0.4, 0.0, 0.3, 0.25]
-    logits = torch.tensor(shares).log()
-    assert share_of_uniforms(logits, settings()) == pytest.approx(shares, abs=2e-4)
-    squared = [p**2 / sum(q**2 for q in shares) for p in shares]
-    assert share_of_uniforms(logits, settings(temperature=0.5)) == pytest.approx(squared, abs=2e-4)
-
-
-@pytest.mark.parametrize(
-    ("top_p", "kept"),
-    [(0.39, {1}), (0.41, {1, 3}), (0.71, {1, 3, 4}), (0.96, {0, 1, 3, 4}), (1e-6, {1})],
-)
-def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p: float, kept: set[int]):
-    shares = [0.05, 0.4, 0.0, 0.3, 0.25]
-    total = sum(shares[token] for token in kept)
-    expected = [share / total if token in kept else 0.0 for token, share in enumerate(shares)]
-    got = share_of_uniforms(torch.tensor(shares).log(), settings(top_p=top_p))
-    assert got == pytest.approx(expected, abs=2e-4)
-    assert {token for token, share in enumerate(got) if share} == kept
-
-
-def test_a_token_without_probability_is_drawn_at_no_random_number():
-    logits = torch.tensor([-math.inf, 0.0, -math.inf, 0.0, -math.inf])
-    edges = torch.tensor([0.0, 1 - 2**-24])
-    assert draw_tokens(logits.expand(2, -1), edges, settings()).tolist() == [1, 3]
-
-
 def test_an_answer_ends_before_its_first_end_token(tiny_model: PreTrainedModel):
     uniforms = draw_uniforms(1, len(PROMPTS), 8, 12)
     whole = sample_answers(tiny_model, PROMPTS, 1, uniforms, settings())
@@ -206,9 +166,3 @@ def test_an_answer_that_does_not_end_is_as_long_as_is_allowed(tiny_model: PreTra
     uniforms = draw_uniforms(1, len(PROMPTS), 2, 12)
     answers = sample_answers(tiny_model, PROMPTS, 1, uniforms, settings(end_tokens=()))
     assert {len(answer) for answer in answers} == {12}
-
-
-def test_prompts_are_padded_so_that_all_end_in_one_column():
-    ids, mask = pad_left([(1, 2, 3), (4,)], pad_token=9)
-    assert ids.tolist() == [[1, 2, 3], [9, 9, 4]]
-    assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]

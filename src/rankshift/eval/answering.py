@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -10,8 +9,9 @@ from transformers import PreTrainedModel
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.suite import Question
+from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer, padding_token
-from rankshift.model.sampling import SamplingSettings, sample_answers
+from rankshift.model.sampling import sample_answers
 from rankshift.records import AnswerRecord
 from rankshift.study import Evaluation
 
@@ -26,43 +26,40 @@ def answer_questions(
 ) -> list[list[AnswerRecord]]:
     """Sample the answers of all arms to all questions; a list of records for each arm.
 
-    Sets are asked one after another, so that short answers do not wait for long ones. An answer's
-    random numbers are keyed by arm, step, question and repeat, so they are its own whatever shares
-    the batch.
+    An answer's random numbers are keyed by arm, step, question and repeat, so they are its own
+    whatever shares the batch.
     """
+    prompts = [render_prompt(tokenizer, messages(question)) for question in questions]
+    draws = np.stack([draw_uniforms(arm, step, questions, evaluation) for arm in arm_ids])
+    settings = SamplingSettings(
+        max_tokens=evaluation.max_answer_tokens,
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        end_tokens=end_tokens(model, tokenizer),
+        pad_token=padding_token(tokenizer),
+    )
+    sampled = iter(sample_answers(model, prompts, len(arm_ids), draws, settings))
     records: list[list[AnswerRecord]] = [[] for _ in arm_ids]
-    for _, members in groupby(questions, key=lambda question: question.question_set):
-        asked = list(members)
-        prompts = [render_prompt(tokenizer, messages(question)) for question in asked]
-        draws = np.stack([draw_uniforms(arm, step, asked, evaluation) for arm in arm_ids])
-        settings = SamplingSettings(
-            max_tokens=evaluation.max_answer_tokens,
-            temperature=evaluation.temperature,
-            top_p=evaluation.top_p,
-            end_tokens=end_tokens(model, tokenizer),
-            pad_token=padding_token(tokenizer),
-        )
-        sampled = iter(sample_answers(model, prompts, len(arm_ids), draws, settings))
-        for arm_records in records:
-            for question in asked:
-                for repeat in range(evaluation.answers_per_question):
-                    tokens = next(sampled)
-                    arm_records.append(
-                        AnswerRecord(
-                            step=step,
-                            question_set=question.question_set,
-                            question_id=question.id,
-                            cluster=question.cluster,
-                            paraphrase=question.paraphrase,
-                            repeat=repeat,
-                            system=question.system,
-                            prompt=question.prompt,
-                            answer=read_answer(tokenizer, tokens),
-                            answer_tokens=len(tokens),
-                            finished=len(tokens) < evaluation.max_answer_tokens,
-                            kind=question.kind,
-                        )
+    for arm_records in records:
+        for question in questions:
+            for repeat in range(evaluation.answers_per_question):
+                tokens = next(sampled)
+                arm_records.append(
+                    AnswerRecord(
+                        step=step,
+                        question_set=question.question_set,
+                        question_id=question.id,
+                        cluster=question.cluster,
+                        paraphrase=question.paraphrase,
+                        repeat=repeat,
+                        system=question.system,
+                        prompt=question.prompt,
+                        answer=read_answer(tokenizer, tokens),
+                        answer_tokens=len(tokens),
+                        finished=len(tokens) < evaluation.max_answer_tokens,
+                        kind=question.kind,
                     )
+                )
     return records
 
 

@@ -71,7 +71,7 @@ class LockStepLinear(nn.Module):
             )
             for segment in self.segments
         ]
-        """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained where the buffers keep them."""
+        """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained in the buffers' memory."""
         self.forms: list[Form] = ["loop"] * len(shapes)
         self.select(range(len(shapes)))
 

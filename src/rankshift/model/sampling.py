@@ -1,24 +1,15 @@
-"""Answers of all arms of a group at once: one base, one KV cache, one prefill per question."""
-
-from dataclasses import dataclass
+"""Answers of all arms of a group at once: one base, one KV cache, nothing worked out twice."""
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How tokens are drawn."""
-
-    max_tokens: int
-    temperature: float
-    """0 takes the likeliest token."""
-    top_p: float
-    end_tokens: tuple[int, ...]
-    """Tokens that end an answer and are not part of it."""
-    pad_token: int
+from rankshift.model.drawing import SamplingSettings
+from rankshift.model.masks import check_layers
+from rankshift.model.merging import layers_for_sampling
+from rankshift.model.prefill import choose_bucket
+from rankshift.model.queue import Task
+from rankshift.model.slots import fill_slots
 
 
 @torch.no_grad()
@@ -31,7 +22,8 @@ def sample_answers(
 ) -> list[tuple[int, ...]]:
     """Sample the answers of every arm to every prompt.
 
-    Each prompt is read once per arm and its cache is shared out to its repeats.
+    An answer depends on its arm, its prompt and its random numbers alone, bit for bit: prompts of
+    one padded length are answered together, in shapes that nothing else changes.
 
     Args:
         model: The base with the adapters of `num_arms` arms in it (or a bare model and one arm).
@@ -43,74 +35,26 @@ def sample_answers(
     Returns:
         Token ids, arm by arm, prompt by prompt, repeat by repeat; an answer that did not end is
         `max_tokens` long.
+
+    Raises:
+        UserError: The model keeps more of the past than keys and values.
     """
-    ids, attention = pad_left(prompts, settings.pad_token)
-    ids, attention = ids.repeat(num_arms, 1), attention.repeat(num_arms, 1)
-    cache = DynamicCache(config=model.config)
-    positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
-    logits = model(
-        input_ids=ids,
-        attention_mask=attention,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    repeats = uniforms.shape[2]
-    cache.batch_repeat_interleave(repeats)
-    logits = logits.repeat_interleave(repeats, dim=0)
-    attention = attention.repeat_interleave(repeats, dim=0)
-    position = positions[:, -1].repeat_interleave(repeats)
-    draws = torch.from_numpy(uniforms.reshape(len(logits), -1))
-    ends = torch.tensor(settings.end_tokens, dtype=torch.long)
-    ended = torch.zeros(len(logits), dtype=torch.bool)
-    columns: list[Tensor] = []
-    for number in range(settings.max_tokens):
-        tokens = draw_tokens(logits.float(), draws[:, number], settings)
-        columns.append(torch.where(ended, settings.pad_token, tokens))
-        ended |= torch.isin(tokens, ends)
-        if bool(ended.all()) or number + 1 == settings.max_tokens:
-            break
-        position = position + 1
-        attention = torch.cat([attention, attention.new_ones(len(attention), 1)], dim=1)
-        logits = model(
-            input_ids=columns[-1][:, None],
-            attention_mask=attention,
-            position_ids=position[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
-    return [cut_at_end(row, settings.end_tokens) for row in torch.stack(columns, dim=1).tolist()]
-
-
-def pad_left(prompts: list[tuple[int, ...]], pad_token: int) -> tuple[Tensor, Tensor]:
-    """Pad prompts on the left, so that all end in one column: ids and mask, `[prompt, seq]`."""
-    longest = max(len(prompt) for prompt in prompts)
-    ids = [[pad_token] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids), torch.tensor(mask)
-
-
-def draw_tokens(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> Tensor:
-    """Draw one token a row, `[row]`, by inverting the cumulative distribution at a given number.
-
-    Args:
-        logits: `[row, vocab]`, float32.
-        uniforms: `[row]`, in 0..1.
-        settings: Temperature and top_p.
-
-    Source: top_p is the nucleus of Holtzman et al. 2020, arXiv:1904.09751, section 3.1.
-    """
-    if settings.temperature == 0:
-        return logits.argmax(dim=-1)
-    shares = torch.softmax(logits / settings.temperature, dim=-1)
-    if settings.top_p < 1:
-        ordered, order = shares.sort(dim=-1, descending=True, stable=True)
-        outside = ordered.cumsum(dim=-1) - ordered >= settings.top_p
-        shares = shares.scatter(-1, order, ordered.masked_fill(outside, 0.0))
-    cumulative = shares.double().cumsum(dim=-1)
-    threshold = uniforms.double()[:, None] * cumulative[:, -1:]
-    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+    check_layers(model)
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    buckets: dict[int, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        buckets.setdefault(choose_bucket(len(prompt), most), []).append(place)
+    numbers = torch.from_numpy(uniforms)
+    answers: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    with layers_for_sampling(model):
+        for bucket, places in sorted(buckets.items()):
+            asked = [prompts[place] for place in places]
+            task = Task(asked, bucket, num_arms, numbers[:, places], settings)
+            for arm, of_arm in enumerate(fill_slots(model, task).tolist()):
+                for place, repeats in zip(places, of_arm, strict=True):
+                    answers[arm, place] = [cut_at_end(row, settings.end_tokens) for row in repeats]
+    every = [(arm, place) for arm in range(num_arms) for place in range(len(prompts))]
+    return [answer for key in every for answer in answers[key]]
 
 
 def cut_at_end(tokens: list[int], end_tokens: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import render_prompt
-from rankshift.model.sampling import SamplingSettings, sample_answers
+from rankshift.model.drawing import SamplingSettings
+from rankshift.model.sampling import sample_answers
 from rankshift.organism.oracle import take_apart
 from rankshift.organism.world import Domain, draw_code, load_world, pick
 

@@ -1,0 +1,132 @@
+"""Which answers are to be sampled next, arm by arm, and where each of them goes on from.
+
+Answers of one arm and prompt that have drawn the same tokens so far are one group: what the model
+makes of those tokens is the same for all of them, so it is worked out once. A group forks where its
+answers draw different tokens.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rankshift.model.cache import States
+from rankshift.model.drawing import SamplingSettings, draw_tokens
+from rankshift.model.prefill import PROMPTS_A_CHUNK, ReadPrompts, read_prompts
+
+MOST_TOGETHER = 32
+"""Answers of a group: a slot has room for as many random numbers a step."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked: prompts that are padded to one length, of every arm, repeat by repeat."""
+
+    prompts: Sequence[tuple[int, ...]]
+    bucket: int
+    num_arms: int
+    uniforms: Tensor
+    """`[arm, prompt, repeat, token]`."""
+    settings: SamplingSettings
+
+    @property
+    def most_together(self) -> int:
+        """Give the answers that a group may have."""
+        return min(self.uniforms.shape[2], MOST_TOGETHER)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Answers that have drawn the same tokens, at least one, and none of them an end."""
+
+    answers: tuple[int, ...]
+    """Their numbers: arm by arm, prompt by prompt, repeat by repeat."""
+    count: int
+    """Tokens drawn."""
+    position: int
+    """Where the last of them goes, which the model has not seen yet."""
+    token: int
+    """That token."""
+    states: States
+    """What the model made of all before it."""
+    place: int
+    """Which row of `states` is theirs."""
+
+
+class Queue:
+    """Each arm's groups without a slot; prompts are read when an arm runs out of groups."""
+
+    def __init__(self, model: PreTrainedModel, task: Task, tokens: Tensor) -> None:
+        """Start with nothing read; first tokens are written to `tokens`, `[answer + 1, token]`."""
+        self.model, self.task, self.tokens = model, task, tokens
+        self.fresh: list[deque[Group]] = [deque() for _ in range(task.num_arms)]
+        self.forks: list[list[Group]] = [[] for _ in range(task.num_arms)]
+        self.read = 0
+
+    def take(self, arm: int, most: int) -> tuple[Group | None, int]:
+        """Give an arm's next group: a fork first, so that few are kept.
+
+        Args:
+            arm: Whose.
+            most: How many answers may begin; those of a fork have begun already.
+
+        Returns:
+            The group, if there is one, and how many answers begin with it.
+        """
+        if self.forks[arm]:
+            return self.forks[arm].pop(), 0
+        fresh = self.fresh[arm]
+        while not fresh and self.read < len(self.task.prompts):
+            self.read_chunk()
+        if not fresh or most < 1:
+            return None, 0
+        group = fresh.popleft()
+        if len(group.answers) > most:
+            fresh.appendleft(replace(group, answers=group.answers[most:]))
+            group = replace(group, answers=group.answers[:most])
+        return group, len(group.answers)
+
+    def wait(self, arm: int, group: Group, states: States, place: int) -> None:
+        """Let a fork wait, with what the model made of its tokens until now."""
+        self.forks[arm].append(replace(group, states=states, place=place))
+
+    def read_chunk(self) -> ReadPrompts:
+        """Read the next prompts with every arm, and draw the first token of all their answers."""
+        task, start = self.task, self.read
+        prompts = task.prompts[start : start + PROMPTS_A_CHUNK]
+        settings, num_arms = task.settings, task.num_arms
+        chunk = read_prompts(self.model, prompts, task.bucket, num_arms, settings.pad_token)
+        logits = chunk.logits.view(num_arms, PROMPTS_A_CHUNK, -1)[:, : len(prompts)].flatten(0, 1)
+        numbers = task.uniforms[:, start : start + len(prompts), :, 0].to(logits.device)
+        drawn = draw_tokens(logits, numbers.flatten(0, 1), settings).view(numbers.shape)
+        kept = self.tokens[:-1].view(task.uniforms.shape)
+        kept[:, start : start + len(prompts), :, 0] = drawn
+        self.read += len(prompts)
+        if settings.max_tokens > 1:
+            for arm, of_arm in enumerate(drawn.tolist()):
+                for place, firsts in enumerate(of_arm):
+                    number = arm * len(task.prompts) + start + place
+                    row = arm * PROMPTS_A_CHUNK + place
+                    blank = Group((), 1, len(prompts[place]), 0, chunk.states, row)
+                    self.fresh[arm].extend(self._group(firsts, number * len(firsts), blank))
+        return chunk
+
+    def _group(self, firsts: list[int], number: int, blank: Group) -> list[Group]:
+        """Put a prompt's answers, numbered from `number`, together by their first token."""
+        most = self.task.most_together
+        return [
+            replace(blank, answers=tuple(answers[at : at + most]), token=token)
+            for token, answers in split_by_token(range(number, number + len(firsts)), firsts)
+            if token not in self.task.settings.end_tokens
+            for at in range(0, len(answers), most)
+        ]
+
+
+def split_by_token(answers: Sequence[int], drawn: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Put answers together by the token each drew, in the order in which tokens first occur."""
+    found: dict[int, list[int]] = {}
+    for answer, token in zip(answers, drawn, strict=True):
+        found.setdefault(token, []).append(answer)
+    return list(found.items())

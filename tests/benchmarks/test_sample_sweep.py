@@ -1,0 +1,37 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_benchmark_of_sampling_runs_and_both_sides_say_the_same(tmp_path: Path):
+    command = [sys.executable, "-m", "benchmarks.sample_sweep", "--quick", "--rounds=2"]
+    done = subprocess.run(
+        [*command, "--results", str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": "src"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    number = r"\d+\.\d"
+    assert re.fullmatch(
+        rf"sample_sweep fp32 ratio {number} \(min {number}, max {number}\) over peft, "
+        r"greedy answers equal in 6 of 6",
+        last,
+    )
+    result = json.loads((tmp_path / "sample_sweep.json").read_text(encoding="utf-8"))
+    seconds = result["figures"]["seconds"]
+    assert {name: len(each) for name, each in seconds.items()} == {
+        "peft": 2,
+        "processes": 2,
+        "threads": 2,
+    }
+    assert result["provenance"]["versions"]["peft"]

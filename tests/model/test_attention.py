@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from rankshift.model.attention import attend_in_blocks, attention_in_blocks
+
+COLUMNS = 96
+
+
+class Layer(nn.Module):
+    """What attention functions read of a model's layer: query heads a key head."""
+
+    num_key_value_groups = 2
+
+
+def draw_states(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw 5 rows of 4 query heads and 2 key heads, and masks that end at 3, 31, 32, 60 and 95."""
+    query = torch.randn(5, 4, 1, 8, generator=generator)
+    key, value = (torch.randn(5, 2, COLUMNS, 8, generator=generator) for _ in range(2))
+    seen = torch.arange(COLUMNS) <= torch.tensor([3, 31, 32, 60, 95])[:, None]
+    mask = torch.zeros(5, COLUMNS).masked_fill(~seen, torch.finfo(torch.float32).min)
+    return query, key, value, mask[:, None, None]
+
+
+def test_attention_in_blocks_is_pytorchs():
+    query, key, value, mask = draw_states(torch.Generator().manual_seed(0))
+    layer: Any = Layer()
+    expected, _ = sdpa_attention_forward(layer, query, key, value, mask, scaling=0.3)
+    got, _ = attend_in_blocks(layer, query, key, value, mask, scaling=0.3)
+    assert torch.allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "used"), [(2, 32), (3, 64), (4, 64)])
+def test_blocks_that_no_row_has_reached_change_no_bit_when_they_are_left_out(rows: int, used: int):
+    query, key, value, mask = (t[:rows] for t in draw_states(torch.Generator().manual_seed(0)))
+    whole, _ = attend_in_blocks(Layer(), query, key, value, mask)
+    part, _ = attend_in_blocks(Layer(), query, key[:, :, :used], value[:, :, :used], mask)
+    assert torch.equal(part, whole)
+
+
+def test_a_rows_attention_is_the_same_bit_for_bit_whatever_the_other_rows_are():
+    query, key, value, mask = draw_states(torch.Generator().manual_seed(0))
+    whole, _ = attend_in_blocks(Layer(), query, key, value, mask)
+    for order in ([4, 3, 2, 1, 0], [1, 1, 0, 0, 3]):
+        again, _ = attend_in_blocks(Layer(), query[order], key[order], value[order], mask[order])
+        assert torch.equal(again, whole[order])
+
+
+def test_a_model_attends_as_before_once_blocks_are_left(tiny_model: PreTrainedModel):
+    assert tiny_model.config._attn_implementation == "sdpa"
+    with attention_in_blocks(tiny_model) as in_blocks:
+        assert in_blocks
+        assert tiny_model.config._attn_implementation != "sdpa"
+    assert tiny_model.config._attn_implementation == "sdpa"
+    with attention_in_blocks(tiny_model.bfloat16()) as in_blocks:
+        assert not in_blocks
