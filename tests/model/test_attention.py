@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from rankshift.model.attention import attend_in_blocks, attention_in_blocks
+from rankshift.model.attention import attend_in_blocks, attend_in_float32, attention_in_blocks
 
 COLUMNS = 96
 
@@ -58,3 +58,17 @@ def test_a_model_attends_as_before_once_blocks_are_left(tiny_model: PreTrainedMo
     assert tiny_model.config._attn_implementation == "sdpa"
     with attention_in_blocks(tiny_model.bfloat16()) as in_blocks:
         assert not in_blocks
+
+
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_attention_of_a_bfloat16_model_is_float32_attention_rounded_once(with_mask: bool):
+    query, key, value, mask = draw_states(torch.Generator().manual_seed(0))
+    asked = (query.bfloat16(), key.bfloat16(), value.bfloat16())
+    chosen = mask.bfloat16() if with_mask else None
+    got, _ = attend_in_float32(Layer(), *asked, chosen)
+    wide = [t.float() for t in asked]
+    expected, _ = sdpa_attention_forward(
+        Layer(), wide[0], wide[1], wide[2], None if chosen is None else chosen.float()
+    )
+    assert got.dtype == torch.bfloat16
+    assert torch.equal(got, expected.bfloat16())

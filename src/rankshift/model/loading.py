@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from rankshift.errors import UserError
+from rankshift.model.attention import IN_FLOAT32
 
 transformers_logging.disable_progress_bar()
 
@@ -29,7 +30,7 @@ def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> PreTraine
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            attn_implementation="sdpa",
+            attn_implementation=IN_FLOAT32 if dtype == torch.bfloat16 else "sdpa",
             output_loading_info=True,
         )
     except (OSError, ValueError, SafetensorError) as error:
