@@ -69,8 +69,8 @@ def test_what_this_machine_measured_once_it_does_not_measure_again(
 ):
     shelf = tmp_path / "shelf"
     settle_forms(layers, 64, tmp_path / "first.json", shelf)
-    assert len(list(shelf.iterdir())) == 2  # one for each shape
-    for kept in shelf.iterdir():
+    assert len(list(shelf.glob("*.json"))) == 2  # one for each shape
+    for kept in shelf.glob("*.json"):
         facts = json.loads(kept.read_text())
         kept.write_text(json.dumps(facts | {"forms": ["dense", "grouped", "loop"]}))
     settle_forms(layers, 64, tmp_path / "second.json", shelf)
@@ -85,7 +85,7 @@ def test_a_kept_choice_that_fits_nothing_is_measured_again(
 ):
     shelf = tmp_path / "shelf"
     settle_forms(layers, 64, tmp_path / "first.json", shelf)
-    for kept in shelf.iterdir():
+    for kept in shelf.glob("*.json"):
         kept.write_text(json.dumps(json.loads(kept.read_text()) | {"forms": damage}))
     settle_forms(layers, 64, tmp_path / "second.json", shelf)
     assert all(len(forms) == 3 and "quick" not in forms for forms in list_forms(layers))

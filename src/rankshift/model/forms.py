@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from rankshift.model.adapters import ROW_MULTIPLE, AdapterShape, LockStepLinear, lay_out
@@ -107,12 +108,14 @@ def recall_forms(shape: LayerShape, device: torch.device, shelf: Path) -> list[F
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     path = shelf / f"{key}.json"
-    if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))["forms"]
-        if len(kept) == len(shape.ranks) and set(kept) <= set(get_args(Form)):
-            return kept
-    forms = measure_forms(shape, device)
-    write_atomically(path, json.dumps(facts | {"forms": forms}, indent=1) + "\n")
+    shelf.mkdir(parents=True, exist_ok=True)
+    with FileLock(shelf / f"{key}.lock"):  # two workers that measured at once could differ
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))["forms"]
+            if len(kept) == len(shape.ranks) and set(kept) <= set(get_args(Form)):
+                return kept
+        forms = measure_forms(shape, device)
+        write_atomically(path, json.dumps(facts | {"forms": forms}, indent=1) + "\n")
     return forms
 
 
