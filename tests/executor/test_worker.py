@@ -31,6 +31,10 @@ def test_a_finished_group_leaves_no_state_behind_and_tells_how_it_was_made(jobs)
     assert facts["data"]["train"] + facts["data"]["held_out"] == 40
     assert set(facts["effective_rank"].values()) == {job.arms[0].rank}
     assert facts["versions"]["torch"]
+    forms = facts["engine"]["layers"]
+    assert set(forms) == set(facts["effective_rank"])
+    assert set(forms.values()) <= {"loop", "grouped", "dense"}
+    assert facts["engine"]["arms_per_pass"] >= 1
 
 
 def test_a_job_done_twice_leaves_the_same_answers(jobs):

@@ -40,6 +40,10 @@ TIMES = ("started", "finished", "times", "seconds", "timings")
 """Keys of provenance.json that differ between two runs of the same thing."""
 
 
+ENGINE = "engine"
+"""Key of provenance.json with each layer's form: one table an arm, too long for a page."""
+
+
 def summarize(run: StudyRun) -> dict[str, Any]:
     """Build the content of results.json from the records of a run, finished or not.
 
@@ -171,7 +175,7 @@ def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
     """Tell what all arms were made with from what differs between them."""
     values: dict[str, dict[str, Any]] = {}
     for arm in arms:
-        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES}):
+        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE}):
             text = json.dumps(arm.facts[key], sort_keys=True)
             values.setdefault(key, {})[text] = arm.facts[key]
     return {

@@ -21,7 +21,7 @@ from rankshift.provenance import gather_provenance
 from rankshift.records import write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
 from rankshift.study import Arm, Study
-from rankshift.train.group import Group, HeldOut, measure_base, train_group
+from rankshift.train.group import Group, HeldOut, measure_base, read_forms, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 
 Advance = Callable[[Literal["steps", "answers"], int], None]
@@ -66,8 +66,10 @@ def work(job: Job, advance: Advance) -> None:
         started = monotonic()
         _train(job, run, files, trainee, tokenizer, advance)
         seconds = round(monotonic() - started, 1)
-        for arm_files, effective in zip(files, ranks, strict=True):
-            _write_provenance(job, arm_files, effective, seconds)
+        for index, (arm_files, effective) in enumerate(zip(files, ranks, strict=True)):
+            facts = {"effective_rank": effective, "seconds": seconds}
+            facts["engine"] = read_forms(run.group(job.group.id), index)
+            _write_provenance(job, arm_files, facts)
         shutil.rmtree(run.group(job.group.id), ignore_errors=True)
     for step in job.answer_steps:
         _answer(job, files, trainee, tokenizer, step)
@@ -125,9 +127,6 @@ def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
     return None if arm.rank is None else effective_ranks(model, arm.rank, arm.target_modules)
 
 
-def _write_provenance(
-    job: Job, files: ArmFiles, effective: dict[str, int] | None, seconds: float
-) -> None:
-    content = gather_provenance() | job.facts
-    content |= {"group": asdict(job.group), "effective_rank": effective, "seconds": seconds}
+def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:
+    content = gather_provenance() | job.facts | {"group": asdict(job.group)} | facts
     write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

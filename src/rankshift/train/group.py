@@ -1,5 +1,6 @@
 """Train a group: its arms in lock step, measured at every checkpoint and resumable from it."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,6 +89,15 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         if step + 1 in group.training.checkpoints:
             commit_checkpoint(group, trainee, optimizer, active, step + 1)
         advance(1)
+
+
+def read_forms(state_folder: Path, index: int) -> dict[str, object] | None:
+    """Read what was chosen before an arm's first step, its own form by layer; None without any."""
+    path = state_folder / FORMS
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content | {"layers": {name: forms[index] for name, forms in content["layers"].items()}}
 
 
 def count_row_tokens(group: Group, order: list[np.ndarray]) -> int:
