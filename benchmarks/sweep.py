@@ -1,5 +1,6 @@
 """The sweep that both sides train: arms, rows of one shape, and how its arms are divided."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +132,8 @@ def build_group(sweep: Sweep, arms: tuple[Arm, ...]) -> Group:
         train_rows=[sweep.rows] * len(arms),
         held_out=[],
         training=sweep.training,
-        state_folder=folder / "state",
+        # Of its own each time: what one group chose must not be another's.
+        state_folder=Path(tempfile.mkdtemp(dir=sweep.folder)),
         pad_token=sweep.pad_token,
         micro_rows=32,
     )

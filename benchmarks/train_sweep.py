@@ -83,9 +83,9 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{NAME}")
-    parser.add_argument("--steps", type=int, default=20, help="optimizer steps of every arm")
+    parser.add_argument("--steps", type=int, default=10, help="optimizer steps of every arm")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured")
-    parser.add_argument("--dtypes", default="fp32", help=f"some of {','.join(TORCH_DTYPES)}")
+    parser.add_argument("--dtypes", default="fp32,bf16", help=f"some of {','.join(TORCH_DTYPES)}")
     parser.add_argument(
         "--one-process", action="store_true", help="also ours as 1 process, 2 threads"
     )

@@ -57,6 +57,7 @@ class Run:
 
 def divide_runs(segments: Sequence[Segment], forms: Sequence[Form]) -> tuple[Run, ...]:
     """Join neighbouring arms of one form."""
+    assert len(forms) == len(segments), (len(forms), len(segments))
     runs, first = [], 0
     for form, members in groupby(forms):
         arms = range(first, first + len(list(members)))

@@ -34,7 +34,7 @@ THREADS = 2
 
 
 def build_base(directory: Path, recipe: Recipe, say: Callable[[str], None]) -> None:
-    """Pretrain, post-train, measure and write a base; some 15 minutes on 2 cores.
+    """Pretrain, post-train, measure and write a base; some 25 minutes on 2 cores.
 
     The same machine and versions give the same bytes; other processors round differently.
 
