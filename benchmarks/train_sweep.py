@@ -64,7 +64,8 @@ class Limit:
 def main() -> None:
     """Measure, print, and write the results."""
     options = read_options()
-    figures: dict[str, object] = {"options": {k: str(v) for k, v in vars(options).items()}}
+    asked = {name: str(value) for name, value in vars(options).items() if name != "results"}
+    figures: dict[str, object] = {"options": asked}
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         sweep = make_sweep(options.ranks, options.steps, Path(folder))
