@@ -8,6 +8,7 @@ from benchmarks.limit import Shape, adapter_operations, base_operations, find_sh
 from benchmarks.measuring import clock
 from benchmarks.processes import Stamp, meet, run_together, stamp
 from benchmarks.sweep import Run, Sweep, build_group, build_trainee
+from rankshift.executor.plan import balance
 from rankshift.study import Arm
 from rankshift.train.group import train_group
 
@@ -52,12 +53,7 @@ def arm_cost(arm: Arm, shapes: Sequence[Shape], tokens: int) -> float:
 
 
 def divide(arms: Sequence[Arm], costs: Sequence[float], parts: int) -> list[tuple[Arm, ...]]:
-    """Divide arms among processes, the dearest first, each to the one with least to do.
-
-    Source: Graham 1969, Bounds on multiprocessing timing anomalies, theorem 2: at most 4/3 of the
-    best division.
-    """
-    chosen: list[list[int]] = [[] for _ in range(min(parts, len(arms)))]
-    for number in sorted(range(len(arms)), key=lambda n: -costs[n]):
-        min(chosen, key=lambda part: sum(costs[n] for n in part)).append(number)
-    return [tuple(arms[n] for n in sorted(part)) for part in chosen]
+    """Divide arms among processes as a study's planner does."""
+    by_number = {str(number): cost for number, cost in enumerate(costs)}
+    chosen = balance(by_number, min(parts, len(arms)), len(arms))
+    return [tuple(arms[int(number)] for number in part) for part in chosen]

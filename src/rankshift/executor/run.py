@@ -62,6 +62,13 @@ class ResolvedStudy:
         tokenizer = load_tokenizer(self.parts.base.directory)
         return prepare_material(self.study, self.parts, tokenizer)
 
+    @cached_property
+    def batch_tokens(self) -> int:
+        """Give the tokens of one arm's micro-batch of task rows of mean length, padding aside."""
+        training, rows = self.study.training, self.material.sets["task"].train
+        total = sum(len(row.token_ids) for row in rows)
+        return training.rows_per_step * total // (training.accumulation * len(rows))
+
 
 @dataclass(frozen=True)
 class Todo:
@@ -142,10 +149,7 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
 
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
     """Give the floating-point operations of one step of an arm, those equal for all aside."""
-    training, rows = resolved.study.training, resolved.material.sets["task"].train
-    lengths = [len(row.token_ids) for row in rows]
-    tokens = training.rows_per_step * sum(lengths) // (training.accumulation * len(rows))
-    return float(count_step(resolved.parts.projections, tokens, arm.rank or 0))
+    return float(count_step(resolved.parts.projections, resolved.batch_tokens, arm.rank or 0))
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:

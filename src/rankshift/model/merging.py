@@ -35,7 +35,7 @@ class MergedLinear(nn.Module):
         weight = layer.linear.weight.t()  # [K, N]
         merged = weight.new_empty(len(layer.segments), *weight.shape)
         for target, segment in zip(merged, layer.segments, strict=True):
-            rows = slice(segment.start, segment.stop)
+            rows = segment.rows
             if segment.stop == segment.start:
                 target.copy_(weight)
             else:

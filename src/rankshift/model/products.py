@@ -104,6 +104,7 @@ class LockStepProduct(torch.autograd.Function):
         x, lora_A, lora_B, *kept = ctx.saved_tensors
         grad_y = grad_outputs[0].contiguous()
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        # Padded rows stay unwritten: no arm's factor has them.
         gradients = torch.empty_like(lora_A), torch.empty_like(lora_B)
         tensors = x, lora_A, lora_B, ctx.linear.weight
         for run, count in zip(ctx.runs, ctx.num_kept, strict=True):
@@ -150,7 +151,6 @@ def _backward_loop(grad_x, gradients, grad_y, tensors, kept, run):
         grad_shrunk = _scaled_product(grad_y[arm], lora_B[rows].t(), segment.scale)
         torch.mm(shrunk.t(), grad_y[arm], out=grad_B[rows])
         torch.mm(grad_shrunk.t(), x[arm], out=grad_A[rows])
-        _clear_padding(gradients, segment)
         if grad_x is not None:
             grad_x[arm].addmm_(grad_shrunk, lora_A[rows])
 
@@ -210,7 +210,6 @@ def _backward_dense(grad_x, gradients, grad_y, tensors, kept, run):
         grad_weight = _scaled_product(grad_y[arm].t(), x[arm], segment.scale)
         torch.mm(lora_A[rows], grad_weight.t(), out=grad_B[rows])
         torch.mm(lora_B[rows], grad_weight, out=grad_A[rows])
-        _clear_padding(gradients, segment)
 
 
 _FORWARD = {"loop": _forward_loop, "grouped": _forward_grouped, "dense": _forward_dense}
@@ -225,11 +224,6 @@ def _scaled_product(a: Tensor, b: Tensor, scale: float) -> Tensor:
     """Give scale * a b, rounded once."""
     product = a.new_empty(len(a), b.shape[1])
     return torch.addmm(product, a, b, beta=0, alpha=scale, out=product)
-
-
-def _clear_padding(gradients: tuple[Tensor, Tensor], segment: Segment) -> None:
-    for gradient in gradients:
-        gradient[segment.stop : segment.padded_stop].zero_()
 
 
 @cache
