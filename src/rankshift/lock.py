@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rankshift.errors import UserError
-from rankshift.records import write_atomically
+from rankshift.records import remove_drafts, write_atomically
 
 LOCK_NAME = "lock"
 OWNER_NAME = "lock.json"
@@ -23,7 +23,8 @@ def hold_run(directory: Path) -> Iterator[None]:
     """Hold a run's directory for writing; readers never need to.
 
     The kernel releases the lock when the process dies, however it dies, so what a dead process
-    left is taken over. A *forked* child would keep it: worker processes are spawned.
+    left is taken over, and the drafts of files it never finished are removed. A *forked* child
+    would keep the lock: worker processes are spawned.
 
     Raises:
         UserError: Another process holds it; names the process, its host and since when.
@@ -35,6 +36,7 @@ def hold_run(directory: Path) -> Iterator[None]:
         raise UserError(_describe_owner(directory)) from None
     owner = directory / OWNER_NAME
     try:
+        remove_drafts(directory)
         write_atomically(owner, json.dumps(_describe_self()) + "\n")
         yield
     finally:

@@ -158,3 +158,13 @@ def test_rows_longer_than_the_context_are_left_out_and_counted(write_study, tmp_
         assert counts["train"] + counts["held_out"] == 25
         assert counts["train_too_long"] + counts["held_out_too_long"] == 15
         assert counts["rows"] == 40
+
+
+def test_what_a_killed_process_was_writing_is_gone_after_the_next_run(write_study, tmp_path):
+    path = write_study()
+    study_run = run(path, tmp_path / "runs")
+    before = list_files(study_run.directory)
+    steps = next(study_run.directory.glob("arms/*/steps.jsonl"))
+    steps.with_name(".steps.jsonl.1.tmp").write_text('{"step"')
+    run(path, tmp_path / "runs")
+    assert list_files(study_run.directory) == before
