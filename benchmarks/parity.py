@@ -25,8 +25,8 @@ def measure_adapter(sweep: Sweep, folder: Path) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         model = PeftModel.from_pretrained(load_model(sweep.base), str(folder)).eval()
-    token_ids, loss_mask = pad_rows(sweep.held_out, sweep.pad_token)
-    losses = supervised_losses(model.get_base_model(), token_ids, loss_mask)  # pyright: ignore
+    batch = pad_rows([sweep.held_out], sweep.pad_token)
+    losses = supervised_losses(model.get_base_model(), batch)  # pyright: ignore
     return losses.double().mean().item()
 
 

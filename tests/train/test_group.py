@@ -10,21 +10,22 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from rankshift.data.batches import draw_rows, pad_rows
+from rankshift.data.batches import draw_rows
 from rankshift.data.rendering import Rendered
 from rankshift.errors import UserError
 from rankshift.model.loading import load_model
+from rankshift.model.traits import Traits
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Arm, Training
 from rankshift.train.group import STATE, Group, HeldOut, measure_base, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
+from tests.padding import PAD, pad_plainly
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft asks transformers
 )
 
-PAD = 256
 TRAINING = Training(
     steps=30,
     checkpoints=(5, 12, 30),
@@ -84,12 +85,17 @@ def do_nothing(steps: int) -> None:
     """Watch no progress."""
 
 
-def train(group: Group, directory: Path, advance: Callable[[int], None] = do_nothing) -> Trainee:
+def train(
+    group: Group,
+    directory: Path,
+    advance: Callable[[int], None] = do_nothing,
+    traits: Traits | None = None,
+) -> Trainee:
     """Train a group over a base loaded anew, as a new process would."""
     model = load_model(directory)
     is_full = group.arms[0].method == "full"
     trainee = prepare_full(model) if is_full else prepare_adapters(model, group.arms, "base")
-    train_group(group, trainee, advance)
+    train_group(group, replace(trainee, traits=traits or trainee.traits), advance)
     return trainee
 
 
@@ -111,10 +117,10 @@ def read_all(files: ArmFiles) -> dict[str, bytes]:
 
 def loss_by_transformers(model: torch.nn.Module, rows: list[Rendered]) -> torch.Tensor:
     """Give the mean loss over the supervised tokens of some rows, padded and masked."""
-    ids, mask = pad_rows(rows, PAD)
+    ids, labels = pad_plainly(rows)
     lengths = torch.tensor([len(row.token_ids) for row in rows])
     attention = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-    return model(input_ids=ids, attention_mask=attention, labels=ids.masked_fill(~mask, -100)).loss
+    return model(input_ids=ids, attention_mask=attention, labels=labels).loss
 
 
 def train_plainly(
@@ -153,12 +159,18 @@ def assert_same_way(group: Group, index: int, losses: list[float], model: torch.
     assert losses[-1] < 0.8 * losses[0]  # it learned, so that there is something to compare
 
 
+@pytest.mark.parametrize("traits", [Traits(True, True), Traits(False, False)], ids=str)
 def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
-    tiny_model_directory: Path, tmp_path: Path, make_group: MakeGroup, arms: list[Arm]
+    tiny_model_directory: Path,
+    tmp_path: Path,
+    make_group: MakeGroup,
+    arms: list[Arm],
+    traits: Traits,
 ):
     group = make_group(arms, training=TRAINING)
     start = prepare_adapters(load_model(tiny_model_directory), arms, "base")
-    train(group, tiny_model_directory)
+    assert start.traits == Traits(packs=True, plain_head=True)
+    train(group, tiny_model_directory, traits=traits)
     for index, arm in enumerate(arms):
         start.write(tmp_path / f"start-{index}", index)
         model = PeftModel.from_pretrained(

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rankshift.data.batches import pad_rows
+from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.loading import load_model
 from rankshift.study import Arm
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.step import Batch, StepResult, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters
+from tests.padding import PAD, pad_plainly
 
-PAD = 256
 RATES = torch.tensor([1e-2, 1e-2, 1e-2], dtype=torch.float64)
 
 
@@ -28,12 +28,12 @@ def prepare(model: PreTrainedModel, arms: list[Arm]) -> tuple[Trainee, ArmwiseAd
     return trainee, ArmwiseAdamW(trainee.tensors, 0.0)
 
 
-def make_window(rows: list[list[Rendered]], num_batches: int) -> list[Batch]:
+def make_window(rows: list[list[Rendered]], num_batches: int, packed: bool = True) -> list[Batch]:
     """Divide every arm's rows into micro-batches."""
     size = len(rows[0]) // num_batches
     starts = range(0, len(rows[0]), size)
-    parts = [[row for own in rows for row in own[start : start + size]] for start in starts]
-    return [Batch(range(len(rows)), *pad_rows(part, PAD)) for part in parts]
+    parts = [[own[start : start + size] for own in rows] for start in starts]
+    return [Batch(range(len(rows)), lay_rows(part, PAD, packed)) for part in parts]
 
 
 def take_step(
@@ -56,15 +56,19 @@ def rows(make_rows) -> list[list[Rendered]]:
     return [make_rows(4, seed=seed) for seed in (0, 1, 3)]
 
 
-@pytest.mark.parametrize("num_batches", [2, 4])
-def test_accumulated_gradients_are_those_of_one_large_batch(
-    tiny_model_directory: Path, arms: list[Arm], rows: list[list[Rendered]], num_batches: int
+@pytest.mark.parametrize(("num_batches", "packed"), [(2, True), (4, True), (2, False), (1, True)])
+def test_gradients_are_those_of_one_large_batch_however_its_rows_are_divided_and_laid_out(
+    tiny_model_directory: Path,
+    arms: list[Arm],
+    rows: list[list[Rendered]],
+    num_batches: int,
+    packed: bool,
 ):
     counts = {sum(row.loss_mask) for own in rows for row in own}
     assert len(counts) > 2  # a mean of micro-batch means would not be the mean over tokens
     whole, parts = (prepare(load_model(tiny_model_directory), arms) for _ in range(2))
-    expected = take_step(*whole, make_window(rows, 1))
-    got = take_step(*parts, make_window(rows, num_batches))
+    expected = take_step(*whole, make_window(rows, 1, packed=False))
+    got = take_step(*parts, make_window(rows, num_batches, packed))
     assert got.supervised_tokens.tolist() == expected.supervised_tokens.tolist()
     torch.testing.assert_close(got.losses, expected.losses, rtol=1e-6, atol=0)
     torch.testing.assert_close(got.grad_norms, expected.grad_norms, rtol=1e-5, atol=0)
@@ -83,8 +87,8 @@ def test_each_arms_loss_is_the_mean_over_its_own_supervised_tokens(
 ):
     expected = []
     for own in rows:
-        ids, mask = pad_rows(own, PAD)
-        expected.append(tiny_model(ids, labels=ids.masked_fill(~mask, -100)).loss)
+        ids, labels = pad_plainly(own)
+        expected.append(tiny_model(ids, labels=labels).loss.double())
     trainee = prepare_adapters(tiny_model, arms, "base")  # adds nothing yet
     optimizer = ArmwiseAdamW(trainee.tensors, 0.0)
     result = take_step(trainee, optimizer, make_window(rows, 2))

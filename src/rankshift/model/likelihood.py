@@ -4,38 +4,51 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rankshift.data.batches import TokenBatch
+from rankshift.model.head import HeadLoss
 
-def supervised_losses(model: PreTrainedModel, token_ids: Tensor, loss_mask: Tensor) -> Tensor:
-    """Give the negative log-likelihood of every supervised token, nats, row by row `[supervised]`.
 
-    The output head sees only the positions that predict a supervised token, so whatever the model
-    does after its head (scaling, soft-capping) is applied as its authors wrote it. Rows are padded
-    on the right: under causal attention padding cannot reach a real token, so no attention mask is
-    needed.
+def supervised_losses(
+    model: PreTrainedModel, batch: TokenBatch, *, plain_head: bool = False
+) -> Tensor:
+    """Give the negative log-likelihood of every supervised token, nats, arm by arm `[supervised]`.
+
+    The output head sees only the positions that predict a supervised token. Under causal attention
+    padding on the right cannot reach a real token, so no attention mask is needed; packed rows want
+    `model.packing.attention_to_documents` around the forward and the backward pass.
 
     Args:
         model: A causal language model.
-        token_ids: `[row, seq]`, padded on the right.
-        loss_mask: `[row, seq]`, True where the token itself is supervised; never its first column.
+        batch: Tokens, and which of them carry loss.
+        plain_head: Whether nothing follows the model's linear output head (`model.traits`), so that
+            logits can be made a part at a time. Otherwise scaling and soft-capping are applied as
+            the model's authors wrote them.
     """
-    predicts = loss_mask[:, 1:]
+    batch = batch.to(model.device)
     head = model.get_output_embeddings()
     assert head is not None, "a causal language model has an output head"
-    keep = head.register_forward_pre_hook(lambda _, args: (args[0][:, :-1][predicts],))
+    seen: list[Tensor] = []
+
+    def keep_predicting(_: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        seen.append(inputs[0].flatten(0, 1)[batch.predicting])
+        # With a plain head the model's own logits are none; ours follow below.
+        return (seen[0][:0] if plain_head else seen[0],)
+
+    packed: dict[str, object] = {}
+    if batch.documents is not None:
+        packed = {"position_ids": batch.position_ids, "documents": batch.documents}
+    hook = head.register_forward_pre_hook(keep_predicting)
     try:
-        logits = model(input_ids=token_ids, use_cache=False).logits
+        logits = model(input_ids=batch.token_ids, use_cache=False, **packed).logits
     finally:
-        keep.remove()
-    targets = token_ids[:, 1:][predicts]
-    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        hook.remove()
+    if plain_head:
+        losses = HeadLoss.apply(seen[0], head.weight, batch.targets)
+        assert isinstance(losses, Tensor)
+        return losses
+    return torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
 
 
-def sum_by_arm(losses: Tensor, loss_mask: Tensor, num_arms: int) -> Tensor:
-    """Sum the supervised losses of each arm's rows, `[arm]`; rows come arm by arm."""
-    counts = count_by_arm(loss_mask, num_arms).tolist()
-    return torch.stack([part.sum() for part in losses.split(counts)])
-
-
-def count_by_arm(loss_mask: Tensor, num_arms: int) -> Tensor:
-    """Count the supervised tokens of each arm, `[arm]`."""
-    return loss_mask[:, 1:].reshape(num_arms, -1).sum(dim=1)
+def sum_by_arm(losses: Tensor, batch: TokenBatch) -> Tensor:
+    """Sum the supervised losses of each arm, `[arm]`, in float64."""
+    return torch.stack([part.sum() for part in losses.double().split(batch.counts)])

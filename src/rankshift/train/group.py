@@ -10,17 +10,16 @@ import numpy as np
 import torch
 
 from rankshift.cache import cache_directory
-from rankshift.data.batches import draw_rows, pad_rows
+from rankshift.data.batches import draw_rows, lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.forms import settle_forms
-from rankshift.model.likelihood import sum_by_arm, supervised_losses
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Arm, Training
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.schedule import scheduled_share
-from rankshift.train.step import Batch, StepResult, training_step
+from rankshift.train.step import Batch, StepResult, reading, sum_losses, training_step
 from rankshift.train.trainee import Trainee
 
 STATE = "state.safetensors"
@@ -72,7 +71,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     ]
     group.arms_per_pass = settle_forms(
         trainee.layers,
-        count_row_tokens(group, order),
+        count_pass_tokens(group, order, trainee.traits.packs),
         group.state_folder / FORMS,
         cache_directory() / "forms",
     )
@@ -81,7 +80,8 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     advance(done)
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
-        window = assemble_window(group, [arm_order[step] for arm_order in order])
+        chosen = [arm_order[step] for arm_order in order]
+        window = assemble_window(group, chosen, trainee.traits.packs)
         trainee.model.eval()
         result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
         record_steps(group, step + 1, result, rates, active)
@@ -100,12 +100,13 @@ def read_forms(state_folder: Path, index: int) -> dict[str, object] | None:
     return content | {"layers": {name: forms[index] for name, forms in content["layers"].items()}}
 
 
-def count_row_tokens(group: Group, order: list[np.ndarray]) -> int:
-    """Give the usual number of tokens, padding included, of one arm in one forward pass."""
+def count_pass_tokens(group: Group, order: list[np.ndarray], packed: bool) -> int:
+    """Give the usual number of tokens of one arm in one forward pass, padding included."""
     per_batch = group.training.rows_per_step // group.training.accumulation
     lengths = np.array([len(row.token_ids) for row in group.train_rows[0]])
-    longest = lengths[order[0]].reshape(-1, per_batch).max(axis=1)
-    return per_batch * int(np.median(longest))
+    batches = lengths[order[0]].reshape(-1, per_batch)
+    tokens = batches.sum(axis=1) if packed else per_batch * batches.max(axis=1)
+    return int(np.median(tokens))
 
 
 def measure_base(group: Group, trainee: Trainee) -> None:
@@ -122,18 +123,22 @@ def learning_rates(group: Group, step: int) -> torch.Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def assemble_window(group: Group, chosen: list[np.ndarray]) -> list[Batch]:
+def assemble_window(group: Group, chosen: list[np.ndarray], packed: bool) -> list[Batch]:
     """Make the batches of one step from each arm's row numbers."""
     per_batch = group.training.rows_per_step // group.training.accumulation
+    rows = [
+        [own[number] for number in numbers]
+        for own, numbers in zip(group.train_rows, chosen, strict=True)
+    ]
+    if not packed:
+        # A step's sum does not depend on how its rows are divided; alike in length they waste less.
+        rows = [sorted(own, key=lambda row: len(row.token_ids)) for own in rows]
     window = []
     for start in range(0, group.training.rows_per_step, per_batch):
+        part = slice(start, start + per_batch)
         for arms in divide_passes(group):
-            rows = [
-                group.train_rows[arm][number]
-                for arm in arms
-                for number in chosen[arm][start : start + per_batch]
-            ]
-            window.append(Batch(arms, *pad_rows(rows, group.pad_token)))
+            by_arm = [rows[arm][part] for arm in arms]
+            window.append(Batch(arms, lay_rows(by_arm, group.pad_token, packed)))
     return window
 
 
@@ -170,13 +175,13 @@ def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[Hel
     for held_out in group.held_out:
         sums, tokens = torch.zeros(num_arms, dtype=torch.float64), 0
         for start in range(0, len(held_out.rows), group.micro_rows):
-            ids, mask = pad_rows(held_out.rows[start : start + group.micro_rows], group.pad_token)
+            rows = held_out.rows[start : start + group.micro_rows]
             for arms in divide_passes(group):
                 trainee.select(arms)
-                all_ids, all_masks = ids.repeat(len(arms), 1), mask.repeat(len(arms), 1)
-                losses = supervised_losses(trainee.model, all_ids, all_masks)
-                sums[arms.start : arms.stop] += sum_by_arm(losses.double(), all_masks, len(arms))
-            tokens += int(mask[:, 1:].sum())
+                batch = lay_rows([rows] * len(arms), group.pad_token, trainee.traits.packs)
+                with reading(trainee):
+                    sums[arms.start : arms.stop] += sum_losses(trainee, batch).cpu()
+            tokens += sum(sum(row.loss_mask) for row in rows)
         for index in range(num_arms):
             loss = sums[index].item() / tokens
             found[index].append(

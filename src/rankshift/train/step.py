@@ -1,25 +1,25 @@
 """THE training step: the loss of every arm, its gradient, its update."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rankshift.model.likelihood import count_by_arm, sum_by_arm, supervised_losses
+from rankshift.data.batches import TokenBatch
+from rankshift.model.likelihood import sum_by_arm, supervised_losses
+from rankshift.model.packing import attention_to_documents
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.trainee import Trainee
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of some arms that go through the model together, the same number for each arm."""
+    """Tokens of some arms that go through the model together, equally many of each arm."""
 
     arms: range
     """Which of the group's arms, neighbours all."""
-    token_ids: Tensor
-    """`[arm * row, seq]`, arm by arm, padded on the right."""
-    loss_mask: Tensor
-    """`[arm * row, seq]`, True where the token is supervised."""
+    tokens: TokenBatch
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,30 @@ def training_step(
     """
     tokens = torch.zeros(len(learning_rates), dtype=torch.long)
     for batch in window:
-        tokens[own(batch)] += count_by_arm(batch.loss_mask, len(batch.arms)).cpu()
-    totals = torch.zeros(len(learning_rates))
-    for batch in window:
-        trainee.select(batch.arms)
-        losses = supervised_losses(trainee.model, batch.token_ids, batch.loss_mask)
-        sums = sum_by_arm(losses, batch.loss_mask, len(batch.arms))
-        means = sums / tokens[own(batch)].to(sums.device)
-        means.sum().backward()
-        totals[own(batch)] += means.detach().float().cpu()
+        tokens[own(batch)] += torch.tensor(batch.tokens.counts)
+    totals = torch.zeros(len(learning_rates), dtype=torch.float64)
+    with reading(trainee):
+        for batch in window:
+            trainee.select(batch.arms)
+            means = sum_losses(trainee, batch.tokens).cpu() / tokens[own(batch)]
+            means.sum().backward()
+            totals[own(batch)] += means.detach()
     norms = optimizer.grad_norms()
     finite = torch.isfinite(norms) & torch.isfinite(totals)
     optimizer.step(learning_rates, clip_factors(norms, clip_norm), active & finite)
     return StepResult(totals, tokens, norms, finite)
+
+
+def reading(trainee: Trainee) -> AbstractContextManager[None]:
+    """Let the model read rows as they are laid out for it: around forward and backward passes."""
+    packs = trainee.traits.packs
+    return attention_to_documents(trainee.model) if packs else nullcontext()
+
+
+def sum_losses(trainee: Trainee, tokens: TokenBatch) -> Tensor:
+    """Give the summed loss of each selected arm, nats `[arm]`."""
+    losses = supervised_losses(trainee.model, tokens, plain_head=trainee.traits.plain_head)
+    return sum_by_arm(losses, tokens)
 
 
 def own(batch: Batch) -> slice:

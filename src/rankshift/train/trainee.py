@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from rankshift.model.adapter_files import read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.tensor_files import read_tensors, write_tensors
+from rankshift.model.traits import Traits, find_traits
 from rankshift.records import write_atomically
 from rankshift.study import Arm
 
@@ -26,6 +27,8 @@ class Trainee:
     """Writes the weights of one arm (by index) into a folder."""
     read: Callable[[Path, int], None]
     """Takes up the weights of one arm from such a folder."""
+    traits: Traits
+    """How the model's rows may be laid out and its loss be computed."""
     layers: list[LockStepLinear] = field(default_factory=list)
     """The layers with the arms' adapters; none where there are no adapters."""
 
@@ -37,11 +40,13 @@ class Trainee:
 
 def prepare_base(model: PreTrainedModel) -> Trainee:
     """Train nothing: the base arm is only measured and asked."""
-    return Trainee(model, [], lambda folder, index: None, lambda folder, index: None)
+    traits = find_traits(model)
+    return Trainee(model, [], lambda folder, index: None, lambda folder, index: None, traits)
 
 
 def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) -> Trainee:
     """Put an adapter for every arm over one frozen base."""
+    traits = find_traits(model)
     shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
     layers = insert_adapters(model, shapes, arms[0].target_modules)
     tensors = [
@@ -53,18 +58,21 @@ def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) ->
         tensors,
         lambda folder, index: write_adapter(folder, layers, index, arms[index], base_name),
         lambda folder, index: read_adapter(folder, layers, index),
+        traits,
         layers,
     )
 
 
 def prepare_full(model: PreTrainedModel) -> Trainee:
     """Make every parameter of a model trainable: full finetuning is a group of one arm."""
+    traits = find_traits(model)
     model.requires_grad_(requires_grad=True)
     return Trainee(
         model,
         [list(model.parameters())],
         lambda folder, _: write_model(folder, model),
         lambda folder, _: read_weights(folder, model),
+        traits,
     )
 
 
