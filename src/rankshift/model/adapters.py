@@ -33,8 +33,9 @@ class AdapterShape:
 
     rank: int
     scale: float = 0.0
-    seed: int = 0
-    """Seeds the first A; the first rows of a rank are those of every smaller rank of the seed."""
+    seed: int | None = 0
+    """Seeds the first A; the first rows of a rank are those of every smaller rank of the seed. None
+    draws nothing, where numbers do not matter."""
 
 
 def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
@@ -62,9 +63,9 @@ class LockStepLinear(nn.Module):
         self.lora_A = torch.zeros(total, linear.in_features, device=device)
         self.lora_B = torch.zeros(total, linear.out_features, device=device)
         for shape, segment in zip(shapes, self.segments, strict=True):
-            self.lora_A[segment.rows] = draw_first_factor(shape, name, linear.in_features).to(
-                device
-            )
+            if shape.seed is not None:
+                drawn = draw_first_factor(shape, name, linear.in_features)
+                self.lora_A[segment.rows] = drawn.to(device)
         self.factors = [
             tuple(
                 flat[segment.rows].detach().requires_grad_() for flat in (self.lora_A, self.lora_B)

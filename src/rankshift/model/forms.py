@@ -145,6 +145,12 @@ def pick_form(shape: LayerShape, ranks: tuple[int, ...], other: Form, device: to
     return other if challenger < MARGIN * loop else "loop"
 
 
+def prefer_forms(layer: LockStepLinear, tokens: int) -> list[Form]:
+    """Give the forms with the fewest operations, which a trial mostly confirms."""
+    shape = describe(layer, tokens)
+    return ["dense" if dense_is_less_work(shape, rank) else "loop" for rank in shape.ranks]
+
+
 def dense_is_less_work(shape: LayerShape, rank: int) -> bool:
     """Say whether forming s B A needs fewer operations than the thin products of a rank."""
     widths = shape.d_in, shape.d_out

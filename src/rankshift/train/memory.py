@@ -1,0 +1,170 @@
+"""How much memory a group will need, found by running a step whose tensors have no contents.
+
+PyTorch's fake tensors go through the very code of a training step, on any model, and each tensor's
+bytes are counted from its birth to its death. So the figure follows the code by itself.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import PreTrainedModel
+
+from rankshift.data.batches import lay_rows
+from rankshift.data.rendering import Rendered
+from rankshift.model.adapters import AdapterShape, insert_adapters
+from rankshift.model.checkpointing import checkpoint_layers
+from rankshift.model.forms import prefer_forms
+from rankshift.model.traits import Traits
+from rankshift.study import Arm
+from rankshift.train.step import reading, sum_losses
+from rankshift.train.trainee import Trainee
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of tensors at the worst moment of a group's training."""
+
+    base: int
+    """The weights that all arms share; of a full finetune its own."""
+    adapters: int
+    gradients: int
+    """Of the trainable weights of all arms."""
+    optimizer: int
+    """Adam's two moments."""
+    activations: int
+    """What one pass keeps for its backward pass and makes on the way, logits included."""
+
+    @property
+    def total(self) -> int:
+        """Sum the parts."""
+        return self.base + self.adapters + self.gradients + self.optimizer + self.activations
+
+
+def estimate_memory(
+    build_model: Callable[[], PreTrainedModel],
+    arms: Sequence[Arm],
+    arms_per_pass: int,
+    lengths: Sequence[int],
+    traits: Traits,
+    *,
+    checkpointing: bool,
+) -> Memory:
+    """Estimate what the tensors of a group take when it trains.
+
+    Args:
+        build_model: Makes the base without contents; called where tensors are fake.
+        arms: Of the group, all of one method.
+        arms_per_pass: How many go through the model together.
+        lengths: Tokens of the rows of one arm in the largest micro-batch.
+        traits: How rows are laid out.
+        checkpointing: Whether layers are computed again in the backward pass.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True), _counting() as count:
+        model = build_model()
+        if checkpointing:
+            checkpoint_layers(model)
+        base = count.now
+        trainee = prepare_hollow(model, arms, traits)
+        own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)
+        flat = sum(layer.lora_A.nbytes + layer.lora_B.nbytes for layer in trainee.layers)
+        activations = max(
+            _run_pass(trainee, chosen, lengths, count)
+            for chosen in list_candidates([arm.rank or 0 for arm in arms], arms_per_pass)
+        )
+    adapters = 0 if arms[0].method == "full" else flat
+    return Memory(base, adapters, own, 2 * own, activations)
+
+
+def list_candidates(ranks: Sequence[int], arms_per_pass: int) -> set[range]:
+    """Give the passes that could need the most: that of most rank, and that of most arms."""
+    starts = range(0, len(ranks), arms_per_pass)
+    passes = [range(start, min(start + arms_per_pass, len(ranks))) for start in starts]
+
+    def total(chosen: range) -> int:
+        return sum(ranks[index] for index in chosen)
+
+    return {
+        max(passes, key=total),
+        max(passes, key=lambda chosen: (len(chosen), total(chosen))),
+    }
+
+
+def _run_pass(trainee: Trainee, chosen: range, lengths: Sequence[int], count: "_Count") -> int:
+    """Run some arms forth and back; give the bytes this takes beside weights and gradients.
+
+    Rows carry loss on every token but the first. It is run as if it were the last pass: the
+    gradients of the other arms are there.
+    """
+    rows = [Rendered((0,) * n, (False,) + (True,) * (n - 1), 0) for n in lengths]
+    batch = lay_rows([rows] * len(chosen), 0, trainee.traits.packs)
+    for layer in trainee.layers:
+        layer.choose_forms(prefer_forms(layer, batch.token_ids.numel() // len(chosen)))
+    for index, tensors in enumerate(trainee.tensors):
+        for tensor in tensors:
+            tensor.grad = None if index in chosen else torch.empty_like(tensor)
+    count.peak = before = count.now
+    with reading(trainee):
+        trainee.select(chosen)
+        sum_losses(trainee, batch).sum().backward()
+    return count.peak - before - sum(t.nbytes for index in chosen for t in trainee.tensors[index])
+
+
+def prepare_hollow(model: PreTrainedModel, arms: Sequence[Arm], traits: Traits) -> Trainee:
+    """Put trainable tensors over a base, nothing drawn and nothing to be written."""
+    if arms[0].method == "full":
+        model.requires_grad_(requires_grad=True)
+        return Trainee(model, [list(model.parameters())], _refuse, _refuse, traits)
+    shapes = [AdapterShape(arm.rank or 0, seed=None) for arm in arms]
+    layers = insert_adapters(model, shapes, arms[0].target_modules)
+    tensors = [[f for layer in layers for f in layer.factors[index]] for index in range(len(arms))]
+    return Trainee(model, tensors, _refuse, _refuse, traits, layers)
+
+
+def _refuse(folder: Path, index: int) -> None:
+    raise AssertionError("a hollow trainee has no weights")
+
+
+class _Count(TorchDispatchMode):
+    """Adds up the bytes of all tensors that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Note the tensors that an operation made."""
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._note(tensor)
+        return out
+
+    def _note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self.known:
+            self.known[key] = storage.nbytes()
+            self.now += self.known[key]
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self.known.pop(key)
+
+
+@contextmanager
+def _counting() -> Iterator[_Count]:
+    with _Count() as count:
+        yield count
