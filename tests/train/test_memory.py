@@ -123,7 +123,6 @@ def test_the_estimate_is_within_a_tenth_of_the_peak_of_a_process_that_trains(
     command = [sys.executable, "-c", MEASURE, json.dumps(ask)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     measured = int(done.stdout)
-    print(expected / 2**20, measured / 2**20)
     assert measured == pytest.approx(expected, rel=0.1)
 
 
