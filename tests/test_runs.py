@@ -83,6 +83,7 @@ ARM_CHANGES = {
     "learning_rate": 2e-3,
     "seed": 2,
     "target_modules": ("q_proj", "v_proj"),
+    "layers": (0, 1),
 }
 RECIPE_CHANGES = {
     "base_fingerprint": "c",

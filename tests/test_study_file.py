@@ -1,16 +1,14 @@
 """Reading studies: each mistake is refused on its line, with the fix."""
 
 import tomllib
-from dataclasses import MISSING, fields, is_dataclass
-from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.study import Study
-from rankshift.study_file import EXAMPLES, RULES, find_line, read_study
+from rankshift.study import ALL_PROJECTIONS
+from rankshift.study_file import find_line, read_study
 
 WHOLE = """\
 name = "demo"
@@ -214,6 +212,20 @@ def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, m
         ("compute", "threads = 0", "is 0; expected at least 1"),
         ("grid", "target_modules = []", "is empty; every rank needs at least one"),
         ("grid", 'target_modules = ["q", "q"]', "holds 'q'; it is there twice"),
+        ("grid", 'target_modules = [["q"], []]', "holds []; every set needs at least one"),
+        (
+            "grid",
+            'target_modules = ["q", ["v"]]',
+            "holds 'q' beside lists; put it into a list of its own, ['q']",
+        ),
+        ("grid", 'target_modules = [["q", "v"], ["v", "q"]]', "holds ['v', 'q']; it is there"),
+        ("grid", 'target_modules = [["q", ["v"]]]', "holds ['v']; expected a text in quotes"),
+        ("grid", "layers = []", "is empty; every rank needs at least one"),
+        ("grid", "layers = 3", "is 3; expected a list, e.g. [3]"),
+        ("grid", "layers = [0, -1]", "holds -1; expected a layer's number, counted from 0"),
+        ("grid", "layers = [true]", "holds True; expected a whole number"),
+        ("grid", "layers = [[0, 0]]", "holds 0; it is there twice"),
+        ("grid", "layers = [[0, 1], [1, 0]]", "holds [1, 0]; it is there twice"),
     ],
 )
 def test_an_optional_value_out_of_its_range_is_named_with_its_line(
@@ -223,6 +235,23 @@ def test_an_optional_value_out_of_its_range_is_named_with_its_line(
     line = text.splitlines().index(setting) + 1
     key = setting.partition(" ")[0]
     assert refusal(tmp_path, text).startswith(f"x.toml:{line}: {table}.{key} {message}")
+
+
+@pytest.mark.parametrize(
+    ("written", "modules", "layers"),
+    [
+        ("", (ALL_PROJECTIONS,), ()),
+        ('target_modules = ["q", "v"]\nlayers = [0, 2]', (("q", "v"),), ((0, 2),)),
+        (
+            'target_modules = [["q", "v"], ["down"]]\nlayers = [[0], [1, 2]]',
+            (("q", "v"), ("down",)),
+            ((0,), (1, 2)),
+        ),
+    ],
+)
+def test_a_plain_list_of_modules_or_layers_is_one_set(tmp_path, written, modules, layers):
+    grid = read(tmp_path, WHOLE.replace("[grid]\n", f"[grid]\n{written}\n")).grid
+    assert (grid.target_modules, grid.layers) == (modules, layers)
 
 
 def test_twin_data_and_twin_seeds_come_together(tmp_path):
@@ -327,27 +356,3 @@ def test_the_line_of_a_key_survives_whatever_stands_around_it(before, after, in_
     text = above + "\n".join(["target = [\n 1 ]", *spell(after, "b")])
     key = ("t", "target") if in_table else ("target",)
     assert find_line(text, key) == above.count("\n") + 1
-
-
-def walk_fields():
-    for table, kind in get_type_hints(Study).items():
-        if is_dataclass(kind):
-            for spec in fields(kind):
-                yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
-
-
-def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
-    required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
-    assert set(EXAMPLES) == {*required, "name"}
-    tables = {}
-    for key, example in EXAMPLES.items():
-        tables.setdefault(key.rpartition(".")[0], []).append(example)
-    text = "\n".join(tables.pop("")) + "\n"
-    text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
-    assert read(tmp_path, text).grid.ranks == (2, 8, 32)
-
-
-def test_every_number_and_free_text_has_a_rule():
-    ruled = {key for keys, _, _ in RULES for key in keys.split()}
-    closed = {"grid.scalings", "training.schedule"}  # a choice of words is rule enough
-    assert ruled == {key for key, _, _ in walk_fields()} - closed | {"name"}

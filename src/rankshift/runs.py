@@ -289,12 +289,12 @@ def _read_sealed(path: Path, fix: str, **kinds: type[Any]) -> Any:
 
 
 def _restore(kind: Any, content: dict[str, Any]) -> Any:
-    """Rebuild a dataclass from its JSON: objects to dataclasses, lists to tuples."""
+    """Rebuild a dataclass from its JSON: objects to dataclasses, lists in lists to tuples."""
     values = dict(content)
     for key, hint in get_type_hints(kind).items():
         tables = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
         if tables and content.get(key) is not None:
             values[key] = _restore(tables[0], content[key])
         elif isinstance(content.get(key), list):
-            values[key] = tuple(content[key])
+            values[key] = tuple(tuple(v) if isinstance(v, list) else v for v in content[key])
     return kind(**values)

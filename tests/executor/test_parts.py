@@ -78,15 +78,33 @@ def test_a_study_without_a_twin_has_none(study: Study):
 def test_a_target_that_matches_nothing_is_found_before_anything_is_written(
     study: Study, tmp_path: Path
 ):
-    wrong = replace(study, grid=replace(study.grid, target_modules=("q_proj", "query")))
+    wrong = replace(study, grid=replace(study.grid, target_modules=(("q_proj", "query"),)))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=r"^grid\.target_modules: `query` matches no linear layer"):
         find_parts(wrong)
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_layer_that_the_base_lacks_is_found_before_anything_is_written(
+    study: Study, tmp_path: Path
+):
+    wrong = replace(study, grid=replace(study.grid, layers=((0,), (1, 2))))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"^grid\.layers: the base has no layer 2; they are num"):
+        find_parts(wrong)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_layers_that_any_arm_adapts_are_found_with_their_widths(study: Study):
+    grid = replace(study.grid, target_modules=(("q_proj",), ("down_proj",)), layers=((1,),))
+    assert find_parts(replace(study, grid=grid)).projections == {
+        "model.layers.1.self_attn.q_proj": (16, 16),
+        "model.layers.1.mlp.down_proj": (32, 16),
+    }
+
+
 def test_without_ranks_no_target_needs_to_match(study: Study):
-    full = replace(study, grid=replace(study.grid, ranks=(), target_modules=("query",)))
+    full = replace(study, grid=replace(study.grid, ranks=(), target_modules=(("query",),)))
     assert find_parts(full).base.name == study.base.model
 
 

@@ -16,8 +16,8 @@ from rankshift.errors import UserError
 from rankshift.model.loading import load_model
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
-from rankshift.study import Arm, Training
-from rankshift.train.group import STATE, Group, HeldOut, measure_base, train_group
+from rankshift.study import Arm, Subset, Training
+from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_base, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 
 pytestmark = pytest.mark.filterwarnings(
@@ -138,7 +138,9 @@ def train_plainly(
     return losses
 
 
-def assert_same_way(group: Group, index: int, losses: list[float], model: torch.nn.Module) -> None:
+def assert_same_way(
+    group: Group, index: int, losses: list[float], model: torch.nn.Module, learned: float = 0.8
+) -> None:
     """Compare an arm's whole way with that of a plain loop."""
     records = read_steps(group, index)
     assert [record.step for record in records] == list(range(1, len(losses) + 1))
@@ -150,7 +152,7 @@ def assert_same_way(group: Group, index: int, losses: list[float], model: torch.
         with torch.no_grad():
             expected = loss_by_transformers(model, list(held_out.rows)).item()
         assert last[held_out.name] == pytest.approx(expected, rel=1e-5)
-    assert losses[-1] < 0.8 * losses[0]  # it learned, so that there is something to compare
+    assert losses[-1] < learned * losses[0]  # it learned, so that there is something to compare
 
 
 def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
@@ -166,6 +168,40 @@ def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
         )
         losses = train_plainly(model, arm, list(group.train_rows[index]), TRAINING)
         assert_same_way(group, index, losses, model)
+
+
+@pytest.mark.parametrize("arms_per_pass", [1, 3])
+def test_arms_of_different_layers_and_modules_go_the_way_of_peft_in_one_group(
+    tiny_model_directory: Path,
+    tmp_path: Path,
+    make_group: MakeGroup,
+    arms: list[Arm],
+    arms_per_pass: int,
+):
+    subsets = [Subset(("q_proj", "v_proj")), Subset(layers=(1,)), Subset(("down_proj",), (0,))]
+    others = [
+        replace(arm, target_modules=subset.target_modules, layers=subset.layers)
+        for arm, subset in zip(arms, subsets, strict=True)
+    ]
+    group = make_group(others, training=TRAINING)
+    start = prepare_adapters(load_model(tiny_model_directory), others, "base")
+    wanted = ("loop", "grouped", "dense")
+    layers = {
+        layer.name: [f if s.rank else "loop" for f, s in zip(wanted, layer.segments, strict=True)]
+        for layer in start.layers
+    }
+    forms = {"tokens": 1, "threads": 1, "arms_per_pass": arms_per_pass, "layers": layers}
+    group.state_folder.mkdir(parents=True)
+    (group.state_folder / FORMS).write_text(json.dumps(forms))
+    trainee = train(group, tiny_model_directory)
+    assert [len(own) for own in trainee.tensors] == [8, 14, 2]
+    for index, arm in enumerate(others):
+        start.write(tmp_path / f"start-{index}", index)
+        model = PeftModel.from_pretrained(
+            load_model(tiny_model_directory), tmp_path / f"start-{index}", is_trainable=True
+        )
+        losses = train_plainly(model, arm, list(group.train_rows[index]), TRAINING)
+        assert_same_way(group, index, losses, model, learned=0.9)
 
 
 def test_full_finetuning_goes_the_way_of_a_plain_loop(

@@ -15,8 +15,8 @@ from rankshift.data.rendering import Rendered
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group as PlannedGroup
-from rankshift.model.adapters import effective_ranks
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
+from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
 from rankshift.records import write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
@@ -124,7 +124,7 @@ def _answer(
 
 
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
-    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.target_modules)
+    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.subset)
 
 
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:

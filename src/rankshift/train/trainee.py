@@ -41,9 +41,12 @@ def prepare_base(model: PreTrainedModel) -> Trainee:
 
 
 def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) -> Trainee:
-    """Put an adapter for every arm over one frozen base."""
-    shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
-    layers = insert_adapters(model, shapes, arms[0].target_modules)
+    """Put an adapter for every arm over one frozen base, each on its own subset of layers."""
+    shapes = [
+        AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0, arm.subset) for arm in arms
+    ]
+    targets = list(dict.fromkeys(target for arm in arms for target in arm.target_modules))
+    layers = insert_adapters(model, shapes, targets)
     tensors = [
         [factor for layer in layers for factor in layer.factors[index]]
         for index in range(len(arms))
