@@ -13,6 +13,7 @@ Method = Literal["base", "lora", "full"]
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Role = Literal["base", "task", "twin"]
+NumberType = Literal["float32", "bfloat16"]
 
 MAX_RANK = 65_536
 """Above this a rank is taken for a typing error."""
@@ -128,6 +129,9 @@ class Training:
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     """Gradients of one arm are scaled down to this L2 norm; None does not clip."""
+    dtype: NumberType = "float32"
+    """Of the base's weights and of what is computed with them, measuring and answering included;
+    what is trained is kept in float32 always."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -105,7 +106,7 @@ def make_jobs(
 ) -> Callable[..., tuple[ResolvedStudy, list[Job]]]:
     """Give a function that makes every job of the tiny study, as a first run would."""
 
-    def make(**changes: int) -> tuple[ResolvedStudy, list[Job]]:
+    def make(**changes: Any) -> tuple[ResolvedStudy, list[Job]]:
         study = read_study(write_study(**changes))
         resolved = resolve_study(study, tmp_path / "runs")
         open_run(study, resolved.parts.fingerprints, tmp_path / "runs")

@@ -1,7 +1,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def do_nothing(steps: int) -> None:
 
 def train(group: Group, directory: Path, advance: Callable[[int], None] = do_nothing) -> Trainee:
     """Train a group over a base loaded anew, as a new process would."""
-    model = load_model(directory)
+    model = load_model(directory, getattr(torch, group.training.dtype))
     is_full = group.arms[0].method == "full"
     trainee = prepare_full(model) if is_full else prepare_adapters(model, group.arms, "base")
     train_group(group, trainee, advance)
@@ -212,6 +212,79 @@ def test_full_finetuning_goes_the_way_of_a_plain_loop(
     model = load_model(tiny_model_directory).requires_grad_(requires_grad=True)
     losses = train_plainly(model, FULL, list(group.train_rows[0]), TRAINING)
     assert_same_way(group, 0, losses, model)
+
+
+def test_full_finetuning_in_bfloat16_goes_the_way_of_float32_parameters_rounded_in_every_pass(
+    tiny_model_directory: Path, make_group: MakeGroup
+):
+    training = replace(TRAINING, dtype="bfloat16", accumulation=1, weight_decay=0.0)
+    arm = replace(FULL, learning_rate=1e-4)  # below the last bit of most weights, near 0.2
+    group = make_group([arm], training=training)
+    trainee = train(group, tiny_model_directory)
+    model = load_model(tiny_model_directory, torch.bfloat16).float()
+    start = flatten(model.parameters())
+    rounded = RoundedModel(model, tiny_model_directory)
+    losses = train_plainly(rounded, arm, list(group.train_rows[0]), training)
+    assert [r.loss for r in read_steps(group, 0)] == pytest.approx(losses, rel=1e-3)
+    way, ours = flatten(model.parameters()) - start, flatten(trainee.tensors[0]) - start
+    assert (ours - way).norm() < 0.1 * way.norm()
+    assert 1e-3 < way.abs().max() < 1e-2
+    assert {parameter.dtype for parameter in trainee.model.parameters()} == {torch.bfloat16}
+
+
+def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Put all entries into one row."""
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+class RoundedModel(torch.nn.Module):
+    """A model whose float32 parameters are rounded to bfloat16 wherever they are used."""
+
+    def __init__(self, model: PreTrainedModel, directory: Path) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(requires_grad=True)
+        self.rounded = [load_model(directory, torch.bfloat16)]  # in a list: its own are not trained
+
+    def forward(self, **inputs):
+        """Run the bfloat16 model with the rounded parameters."""
+        parameters = {n: p.bfloat16() for n, p in self.model.named_parameters()}
+        return torch.func.functional_call(self.rounded[0], parameters, kwargs=inputs)
+
+
+def test_an_arm_in_bfloat16_learns_what_it_learns_in_float32_up_to_rounding(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    exact = make_group(arms, "exact", TRAINING)
+    rounded = make_group(arms, "rounded", replace(TRAINING, dtype="bfloat16"))
+    train(exact, tiny_model_directory)
+    trainee = train(rounded, tiny_model_directory)
+    assert {tensor.dtype for own in trainee.tensors for tensor in own} == {torch.float32}
+    for index in range(len(arms)):
+        losses, others = read_losses(exact, index), read_losses(rounded, index)
+        assert [r.loss for r in others] == pytest.approx([r.loss for r in losses], rel=0.03)
+        assert [r.loss for r in others] != [r.loss for r in losses]
+        # What was measured is what PEFT's model in bfloat16 gives.
+        model = PeftModel.from_pretrained(
+            load_model(tiny_model_directory, torch.bfloat16), rounded.files[index].checkpoint(30)
+        )
+        for record, held_out in zip(others[-2:], rounded.held_out, strict=True):
+            expected = loss_by_transformers(model, list(held_out.rows)).item()
+            assert record.loss == pytest.approx(expected, rel=0.01)
+
+
+def test_training_in_bfloat16_resumes_bit_for_bit(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    training = replace(SHORT, dtype="bfloat16")
+    for name, own in (("full", [FULL]), ("lora", arms)):
+        whole = make_group(own, f"whole-{name}", training)
+        train(whole, tiny_model_directory)
+        with pytest.raises(Interrupted):
+            train(make_group(own, name, training), tiny_model_directory, interrupt_after(5))
+        parts = make_group(own, name, training)
+        train(parts, tiny_model_directory)
+        for got, expected in zip(parts.files, whole.files, strict=True):
+            assert read_all(got) == read_all(expected)
 
 
 class Interrupted(Exception):

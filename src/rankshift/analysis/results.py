@@ -115,6 +115,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
+        "dtype": study.training.dtype,
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),

@@ -153,7 +153,9 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
     projections, tokens = resolved.parts.projections, resolved.batch_tokens
     adapted = [widths for name, widths in projections.items() if covers(arm.subset, name)]
     others = [widths for name, widths in projections.items() if not covers(arm.subset, name)]
-    return float(count_step(adapted, tokens, arm.rank or 0) + count_step(others, tokens, 0))
+    dtype = resolved.study.training.dtype
+    rank = arm.rank or 0
+    return float(count_step(adapted, tokens, rank, dtype) + count_step(others, tokens, 0, dtype))
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:

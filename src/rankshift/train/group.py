@@ -78,12 +78,14 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     )
     optimizer = ArmwiseAdamW(trainee.tensors, group.training.weight_decay)
     done, active = resume(group, optimizer)
+    trainee.update_model()
     advance(done)
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
         window = assemble_window(group, [arm_order[step] for arm_order in order])
         trainee.model.eval()
         result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
+        trainee.update_model()
         record_steps(group, step + 1, result, rates, active)
         active &= result.finite
         if step + 1 in group.training.checkpoints:
