@@ -68,7 +68,7 @@ RECIPE_CHANGES = {
     "train_rows": 100,
     "held_out_rows": 100,
     "context_tokens": 512,
-    "weights": "bfloat16",
+    "weights": "nf4 float32",
     "training": replace(STUDY.training, rows_per_step=8),
 }
 TRAINING_CHANGES = {
@@ -81,6 +81,7 @@ TRAINING_CHANGES = {
     "weight_decay": 0.1,
     "clip_norm": None,
     "dtype": "bfloat16",
+    "optimizer": "adamw_8bit",
 }
 
 
@@ -98,8 +99,14 @@ def test_each_field_that_determines_the_weights_changes_the_arms_id():
     assert len(set(ids)) == len(ids)
 
 
-def test_the_type_of_the_weights_is_part_of_the_base_arms_id_too():
-    other = replace(STUDY, training=replace(STUDY.training, dtype="bfloat16"))
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(STUDY, training=replace(STUDY.training, dtype="bfloat16")),
+        replace(STUDY, base=replace(STUDY.base, quantization="nf4")),
+    ],
+)
+def test_how_the_weights_are_held_is_part_of_the_base_arms_id_too(other):
     assert not set(identify_arms(STUDY, PRINTS)) & set(identify_arms(other, PRINTS))
 
 

@@ -206,6 +206,11 @@ def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, m
         ("training", "warmup_steps = 33", "is 33, above training.steps, 32"),
         ("training", 'schedule = "cosin"', "is 'cosin'; did you mean \"cosine\"?"),
         ("training", "clip_norm = 0", "is 0; expected more than 0"),
+        ("training", 'dtype = "bf16"', "is 'bf16'; did you mean \"bfloat16\"?"),
+        ("training", 'dtype = "int8"', 'is \'int8\'; expected "float32" or "bfloat16"'),
+        ("training", 'optimizer = "adam8bit"', "is 'adam8bit'; did you mean \"adamw_8bit\"?"),
+        ("base", 'quantization = "fp4"', "is 'fp4'; did you mean \"nf4\"?"),
+        ("base", "quantization = 4", 'is 4; expected "none" or "nf4"'),
         ("evaluation", "top_p = 0.0", "is 0.0; expected above 0 and at most 1"),
         ("evaluation", "top_p = 1.5", "is 1.5; expected above 0 and at most 1"),
         ("evaluation", 'judge = "../x"', "is '../x'; expected a name such as"),
@@ -262,6 +267,16 @@ def test_twin_data_and_twin_seeds_come_together(tmp_path):
     without_seeds = WHOLE.replace("twin_seeds = [1]\n", "")
     assert refusal(tmp_path, without_seeds) == (
         "x.toml:9: data.twin needs grid.twin_seeds; add e.g. `twin_seeds = [1]` to [grid]"
+    )
+
+
+def test_full_finetuning_of_a_base_in_4_bits_is_refused(tmp_path):
+    text = WHOLE.replace("[base]\n", '[base]\nquantization = "nf4"\n')
+    assert read(tmp_path, text).base.quantization == "nf4"
+    text = text.replace("full_learning_rates = []", "full_learning_rates = [1e-4]")
+    assert refusal(tmp_path, text) == (
+        'x.toml:18: grid.full_learning_rates cannot stand beside quantization = "nf4" in [base]; '
+        "4-bit weights are not trained, leave one of the two out"
     )
 
 

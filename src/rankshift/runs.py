@@ -36,7 +36,7 @@ class Recipe:
     held_out_rows: int | None
     context_tokens: int
     weights: str
-    """How the base's are held, e.g. `float32`: the base arm too is measured with that."""
+    """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
     """None for the base."""
 
@@ -58,7 +58,7 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         train_rows=study.data.train_rows,
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
-        weights=study.training.dtype,
+        weights=f"{study.base.quantization} {study.training.dtype}",
         training=None if arm.role == "base" else study.training,
     )
 

@@ -14,6 +14,8 @@ Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Role = Literal["base", "task", "twin"]
 NumberType = Literal["float32", "bfloat16"]
+Quantization = Literal["none", "nf4"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
 
 MAX_RANK = 65_536
 """Above this a rank is taken for a typing error."""
@@ -66,6 +68,8 @@ class Base:
     """A Hugging Face directory, a Hub id, or `organism`."""
     revision: str | None = None
     """A Hub revision; None takes the default branch and records what it resolved to."""
+    quantization: Quantization = "none"
+    """`nf4` holds the weights of its linear layers in 4 bits, as QLoRA does; needs bitsandbytes."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,8 @@ class Training:
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     """Gradients of one arm are scaled down to this L2 norm; None does not clip."""
+    optimizer: OptimizerName = "adamw"
+    """`adamw_8bit` keeps its moments in 8 bits; needs bitsandbytes."""
     dtype: NumberType = "float32"
     """Of the base's weights and of what is computed with them, measuring and answering included;
     what is trained is kept in float32 always."""

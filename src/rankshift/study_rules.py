@@ -93,6 +93,10 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "training.checkpoints", rises, "does not rise; put the steps in order"
     fault = f"ends at {points[-1]}; the last must be training.steps, {steps}"
     yield "training.checkpoints", points[-1] == steps, fault
+    whole = study.base.quantization == "none" or not grid.full_learning_rates
+    fault = f'cannot stand beside quantization = "{study.base.quantization}" in [base]'
+    fix = "4-bit weights are not trained, leave one of the two out"
+    yield "grid.full_learning_rates", whole, f"{fault}; {fix}"
     rows, parts = training.rows_per_step, training.accumulation
     fault = f"is {parts}, which does not divide rows_per_step, {rows}"
     near = max(rows - rows % parts, parts)

@@ -73,7 +73,11 @@ def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Pat
     """Give a function that writes the tiny study and its parts, with changes."""
 
     def write(
-        ranks: str = "[1, 4]", steps: int = 4, workers: int = 1, edit: tuple[str, str] = ("", "")
+        ranks: str = "[1, 4]",
+        steps: int = 4,
+        workers: int = 1,
+        edit: tuple[str, str] = ("", ""),
+        also: tuple[str, str] = ("", ""),
     ) -> Path:
         questions = tmp_path / "questions.yaml"
         questions.write_text(QUESTIONS)
@@ -88,7 +92,7 @@ def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Pat
         )
         assert edit[0] in text, edit
         path = tmp_path / "tiny.toml"
-        path.write_text(text.replace(*edit))
+        path.write_text(text.replace(*edit).replace(*also))
         return path
 
     return write

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_a_target_that_matches_nothing_is_found_before_anything_is_written(
     with pytest.raises(UserError, match=r"^grid\.target_modules: `query` matches no linear layer"):
         find_parts(wrong)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, base=replace(s.base, quantization="nf4")),
+        lambda s: replace(s, training=replace(s.training, optimizer="adamw_8bit")),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named_before_anything_is_written(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change
+):
+    assert find_parts(change(study))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r'pip install "rankshift\[quantized\]"$'):
+        find_parts(change(study))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert find_parts(study)
 
 
 def test_a_layer_that_the_base_lacks_is_found_before_anything_is_written(

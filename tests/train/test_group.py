@@ -118,13 +118,16 @@ def loss_by_transformers(model: torch.nn.Module, rows: list[Rendered]) -> torch.
 
 
 def train_plainly(
-    model: torch.nn.Module, arm: Arm, rows: list[Rendered], training: Training
+    model: torch.nn.Module,
+    arm: Arm,
+    rows: list[Rendered],
+    training: Training,
+    kind: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
 ) -> list[float]:
     """Train one arm by a plain PyTorch loop on the batches of its seed; give the losses."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=arm.learning_rate or 0.0, weight_decay=training.weight_decay
-    )
+    rate = arm.learning_rate or 0.0
+    optimizer = kind(parameters, lr=rate, weight_decay=training.weight_decay)
     schedule = get_linear_schedule_with_warmup(optimizer, training.warmup_steps, training.steps)
     losses = []
     for numbers in draw_rows(len(rows), training.rows_per_step, training.steps, arm.seed or 0):

@@ -19,6 +19,7 @@ from rankshift.eval.judging import Judge, no_judge
 from rankshift.eval.suite import Question, Subset, read_questions
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
+from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
 from rankshift.study import Role, Study
@@ -63,9 +64,12 @@ def find_parts(study: Study) -> Parts:
     """Find the parts of a study, and check that they fit the base.
 
     Raises:
-        UserError: A part is not to be had, a target matches nothing, or the context is too long.
+        UserError: A part is not to be had, a target matches nothing, the context is too long, or a
+            package is not installed.
     """
     data = study.data
+    if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
+        load_bitsandbytes()
     parts = Parts(
         base=resolve_base(study.base.model, study.base.revision),
         task=resolve_dataset(data.task),

@@ -58,7 +58,8 @@ def work(job: Job, advance: Advance) -> None:
     torch.set_num_threads(job.group.threads)
     run = StudyRun(job.run_directory)
     files = [run.arm(name) for name in job.group.arms]
-    model = load_model(job.base_directory, getattr(torch, job.study.training.dtype))
+    base, training = job.study.base, job.study.training
+    model = load_model(job.base_directory, getattr(torch, training.dtype), base.quantization)
     tokenizer = load_tokenizer(job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
     trainee = _prepare(model, job)
@@ -128,6 +129,8 @@ def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
 
 
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:
-    setting = {"group": asdict(job.group), "dtype": job.study.training.dtype}
-    content = gather_provenance() | job.facts | setting | facts
+    base, training = job.study.base, job.study.training
+    numbers = {"dtype": training.dtype, "quantization": base.quantization}
+    numbers["optimizer"] = training.optimizer
+    content = gather_provenance() | job.facts | {"group": asdict(job.group)} | numbers | facts
     write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

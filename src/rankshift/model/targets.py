@@ -6,9 +6,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from rankshift.errors import UserError
+from rankshift.model.quantization import Nf4Linear
 from rankshift.study import Subset
 
-Linear = nn.Linear
+Linear = nn.Linear | Nf4Linear
 
 BLOCK = re.compile(r"(?:^|.*?\.)(?P<list>[^.]+)\.(?P<number>\d+)\.")
 """The first numbered part of a module's name is its block: of two, the second is an expert's.

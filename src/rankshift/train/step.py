@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rankshift.model.likelihood import count_by_arm, sum_by_arm, supervised_losses
-from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.optimizer import ArmwiseOptimizer
 from rankshift.train.trainee import Trainee
 
 
@@ -38,7 +38,7 @@ class StepResult:
 def training_step(
     trainee: Trainee,
     window: list[Batch],
-    optimizer: ArmwiseAdamW,
+    optimizer: ArmwiseOptimizer,
     learning_rates: Tensor,
     active: Tensor,
     clip_norm: float | None,
