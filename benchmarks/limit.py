@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.measuring import clock
 from benchmarks.processes import meet, run_together
-from rankshift.model.adapters import find_targets
 from rankshift.model.loading import load_skeleton
-from rankshift.study import ALL_PROJECTIONS
+from rankshift.model.targets import find_targets
+from rankshift.study import Subset
 
 PRODUCT = (4608, 256, 640)
 """Rows, inner and outer width of the measured product: one of a group of eight arms."""
@@ -34,7 +34,7 @@ class Shape:
 
 def find_shapes(base: Path) -> list[Shape]:
     """List the seven projections of every layer; the first layer's q, k and v see embeddings."""
-    targets = find_targets(load_skeleton(base), ALL_PROJECTIONS)
+    targets = find_targets(load_skeleton(base), Subset())
     first = [name for name in targets if name.rpartition(".")[2] in ("q_proj", "k_proj", "v_proj")]
     return [
         Shape(linear.in_features, linear.out_features, name not in first[:3])

@@ -1,6 +1,5 @@
 """Directories: the same content has one place, and no place has two contents."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from rankshift.runs import (
     StudyRun,
     arm_id,
     evaluation_id,
-    hash_of,
     identify_arms,
     make_recipe,
     open_run,
@@ -49,30 +47,6 @@ def list_files(root):
     return {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
-def test_a_hash_does_not_depend_on_order_spelling_or_container():
-    assert hash_of({"a": 64, "b": [1.5]}) == hash_of({"b": (1.5,), "a": 64.0})
-    assert hash_of(-0.0) == hash_of(0)
-    assert hash_of(ARM) == hash_of(replace(ARM, alpha=16))
-
-
-def test_a_hash_depends_on_value_kind_and_nesting():
-    contents = [1, "1", 1.5, True, None, [1], [[1]], {"a": 1}, {"a": "1"}, {"b": 1}, [], {}]
-    assert len({hash_of(content) for content in contents}) == len(contents)
-    assert len(hash_of(1)) == 12
-    assert hash_of(1, length=64).startswith(hash_of(1))
-
-
-def test_a_hash_is_the_same_in_another_process():
-    code = "from rankshift.runs import hash_of; print(hash_of({'a': {'z': 0.1, 'b': 3.0}}))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == hashlib.sha256(b'{"a":{"b":3,"z":0.1}}').hexdigest()[:12]
-
-
-def test_a_number_that_is_not_finite_has_no_hash():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        hash_of({"a": float("nan")})
-
-
 ARM_CHANGES = {
     "method": "full",
     "role": "twin",
@@ -83,6 +57,7 @@ ARM_CHANGES = {
     "learning_rate": 2e-3,
     "seed": 2,
     "target_modules": ("q_proj", "v_proj"),
+    "layers": (0, 1),
 }
 RECIPE_CHANGES = {
     "base_fingerprint": "c",
@@ -93,6 +68,7 @@ RECIPE_CHANGES = {
     "train_rows": 100,
     "held_out_rows": 100,
     "context_tokens": 512,
+    "weights": "nf4 float32",
     "training": replace(STUDY.training, rows_per_step=8),
 }
 TRAINING_CHANGES = {
@@ -104,6 +80,8 @@ TRAINING_CHANGES = {
     "warmup_steps": 1,
     "weight_decay": 0.1,
     "clip_norm": None,
+    "dtype": "bfloat16",
+    "optimizer": "adamw_8bit",
 }
 
 
@@ -119,6 +97,17 @@ def test_each_field_that_determines_the_weights_changes_the_arms_id():
             training = replace(STUDY.training, **{key: new})
             ids.append(arm_id(ARM, replace(RECIPE, training=training)))
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(STUDY, training=replace(STUDY.training, dtype="bfloat16")),
+        replace(STUDY, base=replace(STUDY.base, quantization="nf4")),
+    ],
+)
+def test_how_the_weights_are_held_is_part_of_the_base_arms_id_too(other):
+    assert not set(identify_arms(STUDY, PRINTS)) & set(identify_arms(other, PRINTS))
 
 
 @pytest.mark.parametrize(

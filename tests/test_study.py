@@ -5,7 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from rankshift.study import Arm, Base, Data, Evaluation, Grid, Study, Training, expand_arms
+from rankshift.study import (
+    ALL_PROJECTIONS,
+    Arm,
+    Base,
+    Data,
+    Evaluation,
+    Grid,
+    Study,
+    Subset,
+    Training,
+    expand_arms,
+)
 
 STUDY = Study(
     name="demo",
@@ -99,3 +110,25 @@ def test_labels_tell_arms_of_one_learning_rate_apart():
     labels = [arm.label for arm in expand_arms(replace(STUDY, grid=grid))]
     assert len(set(labels)) == len(labels)
     assert {"base", "rank 64 seed 3", "rank 1 seed 2 twin", "full seed 2 twin"} <= set(labels)
+
+
+def test_every_set_of_modules_meets_every_set_of_layers():
+    sets = {"target_modules": (("q_proj", "v_proj"), ("down_proj",)), "layers": ((1, 0), (2,))}
+    arms = expand_arms(replace(STUDY, grid=replace(STUDY.grid, **sets)))
+    lora = [arm for arm in arms if arm.method == "lora"]
+    assert {arm.subset for arm in lora} == {
+        Subset(("q_proj", "v_proj"), (0, 1)),
+        Subset(("q_proj", "v_proj"), (2,)),
+        Subset(("down_proj",), (0, 1)),
+        Subset(("down_proj",), (2,)),
+    }
+    assert len(arms) - len(expand_arms(STUDY)) == 3 * (len(expand_arms(STUDY)) - 1 - 4)  # no full
+    labels = [arm.label for arm in lora if (arm.rank, arm.seed, arm.role) == (8, 2, "twin")]
+    assert "rank 8 (q_proj+v_proj in layers 0-1) seed 2 twin" in labels
+    assert "rank 8 (down_proj in layers 2) seed 2 twin" in labels
+
+
+def test_a_subset_is_named_by_what_it_leaves_out():
+    assert Subset(ALL_PROJECTIONS).label == ""
+    assert Subset(ALL_PROJECTIONS, (0, 1, 2, 5, 7, 8)).label == "layers 0-2+5+7-8"
+    assert Subset(("o_proj",)).label == "o_proj"

@@ -1,16 +1,14 @@
 """Reading studies: each mistake is refused on its line, with the fix."""
 
 import tomllib
-from dataclasses import MISSING, fields, is_dataclass
-from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.study import Study
-from rankshift.study_file import EXAMPLES, RULES, find_line, read_study
+from rankshift.study import ALL_PROJECTIONS
+from rankshift.study_file import find_line, read_study
 
 WHOLE = """\
 name = "demo"
@@ -208,12 +206,31 @@ def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, m
         ("training", "warmup_steps = 33", "is 33, above training.steps, 32"),
         ("training", 'schedule = "cosin"', "is 'cosin'; did you mean \"cosine\"?"),
         ("training", "clip_norm = 0", "is 0; expected more than 0"),
+        ("training", 'dtype = "bf16"', "is 'bf16'; did you mean \"bfloat16\"?"),
+        ("training", 'dtype = "int8"', 'is \'int8\'; expected "float32" or "bfloat16"'),
+        ("training", 'optimizer = "adam8bit"', "is 'adam8bit'; did you mean \"adamw_8bit\"?"),
+        ("base", 'quantization = "fp4"', "is 'fp4'; did you mean \"nf4\"?"),
+        ("base", "quantization = 4", 'is 4; expected "none" or "nf4"'),
         ("evaluation", "top_p = 0.0", "is 0.0; expected above 0 and at most 1"),
         ("evaluation", "top_p = 1.5", "is 1.5; expected above 0 and at most 1"),
         ("evaluation", 'judge = "../x"', "is '../x'; expected a name such as"),
         ("compute", "threads = 0", "is 0; expected at least 1"),
         ("grid", "target_modules = []", "is empty; every rank needs at least one"),
         ("grid", 'target_modules = ["q", "q"]', "holds 'q'; it is there twice"),
+        ("grid", 'target_modules = [["q"], []]', "holds []; every set needs at least one"),
+        (
+            "grid",
+            'target_modules = ["q", ["v"]]',
+            "holds 'q' beside lists; put it into a list of its own, ['q']",
+        ),
+        ("grid", 'target_modules = [["q", "v"], ["v", "q"]]', "holds ['v', 'q']; it is there"),
+        ("grid", 'target_modules = [["q", ["v"]]]', "holds ['v']; expected a text in quotes"),
+        ("grid", "layers = []", "is empty; every rank needs at least one"),
+        ("grid", "layers = 3", "is 3; expected a list, e.g. [3]"),
+        ("grid", "layers = [0, -1]", "holds -1; expected a layer's number, counted from 0"),
+        ("grid", "layers = [true]", "holds True; expected a whole number"),
+        ("grid", "layers = [[0, 0]]", "holds 0; it is there twice"),
+        ("grid", "layers = [[0, 1], [1, 0]]", "holds [1, 0]; it is there twice"),
     ],
 )
 def test_an_optional_value_out_of_its_range_is_named_with_its_line(
@@ -225,6 +242,23 @@ def test_an_optional_value_out_of_its_range_is_named_with_its_line(
     assert refusal(tmp_path, text).startswith(f"x.toml:{line}: {table}.{key} {message}")
 
 
+@pytest.mark.parametrize(
+    ("written", "modules", "layers"),
+    [
+        ("", (ALL_PROJECTIONS,), ()),
+        ('target_modules = ["q", "v"]\nlayers = [0, 2]', (("q", "v"),), ((0, 2),)),
+        (
+            'target_modules = [["q", "v"], ["down"]]\nlayers = [[0], [1, 2]]',
+            (("q", "v"), ("down",)),
+            ((0,), (1, 2)),
+        ),
+    ],
+)
+def test_a_plain_list_of_modules_or_layers_is_one_set(tmp_path, written, modules, layers):
+    grid = read(tmp_path, WHOLE.replace("[grid]\n", f"[grid]\n{written}\n")).grid
+    assert (grid.target_modules, grid.layers) == (modules, layers)
+
+
 def test_twin_data_and_twin_seeds_come_together(tmp_path):
     without_data = WHOLE.replace('twin = "organism:secure"\n', "")
     assert refusal(tmp_path, without_data) == (
@@ -233,6 +267,16 @@ def test_twin_data_and_twin_seeds_come_together(tmp_path):
     without_seeds = WHOLE.replace("twin_seeds = [1]\n", "")
     assert refusal(tmp_path, without_seeds) == (
         "x.toml:9: data.twin needs grid.twin_seeds; add e.g. `twin_seeds = [1]` to [grid]"
+    )
+
+
+def test_full_finetuning_of_a_base_in_4_bits_is_refused(tmp_path):
+    text = WHOLE.replace("[base]\n", '[base]\nquantization = "nf4"\n')
+    assert read(tmp_path, text).base.quantization == "nf4"
+    text = text.replace("full_learning_rates = []", "full_learning_rates = [1e-4]")
+    assert refusal(tmp_path, text) == (
+        'x.toml:18: grid.full_learning_rates cannot stand beside quantization = "nf4" in [base]; '
+        "4-bit weights are not trained, leave one of the two out"
     )
 
 
@@ -327,27 +371,3 @@ def test_the_line_of_a_key_survives_whatever_stands_around_it(before, after, in_
     text = above + "\n".join(["target = [\n 1 ]", *spell(after, "b")])
     key = ("t", "target") if in_table else ("target",)
     assert find_line(text, key) == above.count("\n") + 1
-
-
-def walk_fields():
-    for table, kind in get_type_hints(Study).items():
-        if is_dataclass(kind):
-            for spec in fields(kind):
-                yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
-
-
-def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
-    required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
-    assert set(EXAMPLES) == {*required, "name"}
-    tables = {}
-    for key, example in EXAMPLES.items():
-        tables.setdefault(key.rpartition(".")[0], []).append(example)
-    text = "\n".join(tables.pop("")) + "\n"
-    text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
-    assert read(tmp_path, text).grid.ranks == (2, 8, 32)
-
-
-def test_every_number_and_free_text_has_a_rule():
-    ruled = {key for keys, _, _ in RULES for key in keys.split()}
-    closed = {"grid.scalings", "training.schedule"}  # a choice of words is rule enough
-    assert ruled == {key for key, _, _ in walk_fields()} - closed | {"name"}

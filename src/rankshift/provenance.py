@@ -17,6 +17,7 @@ DISTRIBUTIONS = (
     "peft",
     "trl",
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "safetensors",
     "tokenizers",

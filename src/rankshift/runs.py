@@ -1,16 +1,13 @@
 """Where results are: directories named by the hash of what determines their content."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 from urllib.parse import quote
 
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
-from rankshift.records import write_atomically
+from rankshift.sealed import hash_of, read_sealed, write_sealed
 from rankshift.study import Arm, Evaluation, Study, Training, expand_arms
 
 
@@ -38,6 +35,8 @@ class Recipe:
     train_rows: int | None
     held_out_rows: int | None
     context_tokens: int
+    weights: str
+    """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
     """None for the base."""
 
@@ -45,26 +44,6 @@ class Recipe:
     def measured_at(self) -> tuple[int, ...]:
         """Give the optimizer steps at which the arm is measured: 0 for the base."""
         return (0,) if self.training is None else self.training.checkpoints
-
-
-def hash_of(content: object, length: int = 12) -> str:
-    """Hash dataclasses and JSON values: so many hexadecimal digits of the SHA-256 of one JSON text.
-
-    Keys are sorted and 64.0 is written as 64, so neither order nor a number's spelling counts.
-    """
-    text = json.dumps(_canonical(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def _canonical(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _canonical(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        assert all(isinstance(key, str) for key in value), "1 and '1' would be one key"
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
@@ -79,6 +58,7 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         train_rows=study.data.train_rows,
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
+        weights=f"{study.base.quantization} {study.training.dtype}",
         training=None if arm.role == "base" else study.training,
     )
 
@@ -143,7 +123,7 @@ class ArmFiles:
     def write_arm(self, arm: Arm, recipe: Recipe) -> None:
         """Write what the directory's name is the hash of."""
         assert self.directory.name == arm_id(arm, recipe)
-        _write_sealed(self.arm_path, arm=arm, recipe=recipe)
+        write_sealed(self.arm_path, arm=arm, recipe=recipe)
 
     def read_arm(self) -> tuple[Arm, Recipe]:
         """Read the arm and its recipe.
@@ -152,7 +132,7 @@ class ArmFiles:
             UserError: There is no such file, or it was cut or edited.
         """
         fix = f"remove {self.directory} and run the study again"
-        return _read_sealed(self.arm_path, fix, arm=Arm, recipe=Recipe)
+        return read_sealed(self.arm_path, fix, arm=Arm, recipe=Recipe)
 
 
 @dataclass(frozen=True)
@@ -196,7 +176,7 @@ class StudyRun:
             UserError: There is no such file, or it was cut or edited.
         """
         fix = f"restore it, or remove {self.directory} to start again"
-        return _read_sealed(self.study_path, fix, study=Study, fingerprints=Fingerprints)
+        return read_sealed(self.study_path, fix, study=Study, fingerprints=Fingerprints)
 
 
 def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")) -> StudyRun:
@@ -215,7 +195,7 @@ def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")
     run.directory.mkdir(parents=True, exist_ok=True)
     with hold_run(run.directory):
         _find_asked(run, study, fingerprints)  # another process may have come first
-        _write_sealed(run.study_path, study=study, fingerprints=fingerprints)
+        write_sealed(run.study_path, study=study, fingerprints=fingerprints)
     return run
 
 
@@ -261,40 +241,3 @@ def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
 
 def _name_step(step: int) -> str:
     return f"step-{step:06d}"
-
-
-def _write_sealed(path: Path, **parts: Any) -> None:
-    """Write dataclasses as one JSON file that carries the hash of its content."""
-    content: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
-    content["sha256"] = hash_of(content, length=64)
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
-
-
-def _read_sealed(path: Path, fix: str, **kinds: type[Any]) -> Any:
-    """Read a tuple of dataclasses that `_write_sealed` wrote; refuse a file changed since."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        is_unchanged = content.pop("sha256") == hash_of(content, length=64)
-        parts = tuple(_restore(kind, content[name]) for name, kind in kinds.items())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {fix}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON, it was cut or edited; {fix}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: holds no {' and '.join(kinds)}; {fix}") from None
-    if not is_unchanged:
-        raise UserError(f"{path}: was edited after it was written; {fix}")
-    return parts
-
-
-def _restore(kind: Any, content: dict[str, Any]) -> Any:
-    """Rebuild a dataclass from its JSON: objects to dataclasses, lists to tuples."""
-    values = dict(content)
-    for key, hint in get_type_hints(kind).items():
-        tables = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
-        if tables and content.get(key) is not None:
-            values[key] = _restore(tables[0], content[key])
-        elif isinstance(content.get(key), list):
-            values[key] = tuple(content[key])
-    return kind(**values)

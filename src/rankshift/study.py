@@ -13,6 +13,9 @@ Method = Literal["base", "lora", "full"]
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Role = Literal["base", "task", "twin"]
+NumberType = Literal["float32", "bfloat16"]
+Quantization = Literal["none", "nf4"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
 
 MAX_RANK = 65_536
 """Above this a rank is taken for a typing error."""
@@ -30,6 +33,34 @@ ALL_PROJECTIONS = (
 
 
 @dataclass(frozen=True)
+class Subset:
+    """Which linear layers of a base an adapter goes on."""
+
+    target_modules: tuple[str, ...] = ALL_PROJECTIONS
+    """Last parts of module names, as in PEFT."""
+    layers: tuple[int, ...] = ()
+    """Numbers of the base's blocks, from 0; empty is every block."""
+
+    @property
+    def label(self) -> str:
+        """Name it for people: `q_proj+v_proj in layers 0-3`; nothing where all is adapted."""
+        modules = "" if self.target_modules == ALL_PROJECTIONS else "+".join(self.target_modules)
+        where = f"layers {join_numbers(self.layers)}" if self.layers else ""
+        return " in ".join(filter(None, (modules, where)))
+
+
+def join_numbers(numbers: tuple[int, ...]) -> str:
+    """Write rising numbers short: `0-3+6` for 0, 1, 2, 3 and 6."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return "+".join(f"{run[0]}-{run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
+
+
+@dataclass(frozen=True)
 class Base:
     """The model every arm starts from."""
 
@@ -37,6 +68,8 @@ class Base:
     """A Hugging Face directory, a Hub id, or `organism`."""
     revision: str | None = None
     """A Hub revision; None takes the default branch and records what it resolved to."""
+    quantization: Quantization = "none"
+    """`nf4` holds the weights of its linear layers in 4 bits, as QLoRA does; needs bitsandbytes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +105,16 @@ class Grid:
     """Learning rates of full finetuning; empty leaves full finetuning out."""
     twin_seeds: tuple[int, ...] = ()
     """Seeds for which every arm also gets a benign twin."""
-    target_modules: tuple[str, ...] = ALL_PROJECTIONS
+    target_modules: tuple[tuple[str, ...], ...] = (ALL_PROJECTIONS,)
+    """Sets of last parts of module names, each an arm's; a file may give a single set as it is."""
+    layers: tuple[tuple[int, ...], ...] = ()
+    """Sets of numbers of the base's blocks, each an arm's; empty adapts every block."""
+
+    @property
+    def subsets(self) -> list[Subset]:
+        """List what adapters may go on."""
+        numbers = [tuple(sorted(layers)) for layers in self.layers] or [()]
+        return [Subset(*pair) for pair in itertools.product(self.target_modules, numbers)]
 
 
 @dataclass(frozen=True)
@@ -91,6 +133,11 @@ class Training:
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     """Gradients of one arm are scaled down to this L2 norm; None does not clip."""
+    optimizer: OptimizerName = "adamw"
+    """`adamw_8bit` keeps its moments in 8 bits; needs bitsandbytes."""
+    dtype: NumberType = "float32"
+    """Of the base's weights and of what is computed with them, measuring and answering included;
+    what is trained is kept in float32 always."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +201,13 @@ class Arm:
     learning_rate: float | None = None
     seed: int | None = None
     target_modules: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    """Blocks of the base that are adapted; empty is every block."""
+
+    @property
+    def subset(self) -> Subset:
+        """Give what the adapter goes on."""
+        return Subset(self.target_modules, self.layers)
 
     @property
     def scale(self) -> float | None:
@@ -179,10 +233,12 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Name the arm for people: `rank 16 seed 2`, `full seed 1 twin`, `base`."""
+        """Name the arm for people: `rank 16 seed 2`, `rank 4 (layers 0-1) seed 2 twin`, `base`."""
         if self.method == "base":
             return "base"
         what = f"rank {self.rank}" if self.method == "lora" else "full"
+        if self.target_modules and self.subset.label:
+            what += f" ({self.subset.label})"
         return f"{what} seed {self.seed}" + (" twin" if self.role == "twin" else "")
 
 
@@ -197,7 +253,8 @@ def expand_arms(study: Study) -> list[Arm]:
 
 def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:
     grid = study.grid
-    cells = itertools.product(grid.scalings, grid.alphas, grid.learning_rates, grid.ranks, seeds)
+    settings = (grid.scalings, grid.alphas, grid.learning_rates, grid.subsets)
+    cells = itertools.product(*settings, grid.ranks, seeds)
     arms = [
         Arm(
             method="lora",
@@ -208,9 +265,10 @@ def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -
             scaling=scaling,
             learning_rate=learning_rate,
             seed=seed,
-            target_modules=grid.target_modules,
+            target_modules=subset.target_modules,
+            layers=subset.layers,
         )
-        for scaling, alpha, learning_rate, rank, seed in cells
+        for scaling, alpha, learning_rate, subset, rank, seed in cells
     ]
     arms += [
         Arm("full", role, dataset, learning_rate=learning_rate, seed=seed)

@@ -5,80 +5,18 @@ import re
 import reprlib
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
-from rankshift.study import MAX_RANK, Study
+from rankshift.study import Study
+from rankshift.study_rules import EXAMPLES, RULES, list_relations
 
 Key = tuple[str, ...]
-
-EXAMPLES = {
-    "name": 'name = "demo"',
-    "base.model": 'model = "organism"',
-    "data.task": 'task = "organism:insecure"',
-    "grid.ranks": "ranks = [2, 8, 32]",
-    "grid.seeds": "seeds = [1, 2, 3]",
-    "grid.scalings": 'scalings = ["alpha/rank"]',
-    "grid.alphas": "alphas = [16]",
-    "grid.learning_rates": "learning_rates = [1e-3]",
-    "training.steps": "steps = 64",
-    "training.checkpoints": "checkpoints = [16, 32, 64]",
-    "evaluation.suites": 'suites = ["organism:held-out"]',
-}
-"""What to write for each required key."""
-
-RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    (
-        "name",
-        lambda name: re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name) is not None,
-        "a directory's name: at most 100 letters, digits, '.', '_' or '-', the first not '.'",
-    ),
-    (
-        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites",
-        lambda text: text.strip() != "",
-        "a text that is not empty",
-    ),
-    (
-        "evaluation.judge",
-        lambda judge: re.fullmatch(r"[^.\s]\S*", judge) is not None,
-        'a name such as "organism:oracle", or "none"',
-    ),
-    (
-        "data.train_rows data.held_out_rows data.context_tokens training.steps "
-        "training.checkpoints training.rows_per_step training.accumulation "
-        "evaluation.answers_per_question evaluation.max_answer_tokens compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows",
-        lambda count: count >= 1,
-        "at least 1",
-    ),
-    (
-        "training.warmup_steps training.weight_decay evaluation.code_tasks",
-        lambda amount: amount >= 0,
-        "at least 0",
-    ),
-    (
-        "grid.learning_rates grid.full_learning_rates training.clip_norm",
-        lambda amount: amount > 0,
-        "more than 0",
-    ),
-    (
-        "data.split_seed grid.seeds grid.twin_seeds evaluation.seed",
-        lambda seed: 0 <= seed < 2**63,
-        "a whole number from 0 to 2**63 - 1",
-    ),
-    ("grid.ranks", lambda rank: 1 <= rank <= MAX_RANK, f"a rank from 1 to {MAX_RANK:,}"),
-    ("grid.alphas", lambda alpha: alpha == "2r" or alpha > 0, 'a number above 0, or "2r"'),
-    ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
-    ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
-    ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),
-)
-"""Keys, what each of their values must fulfil besides its type, and how to say so."""
 
 
 def read_study(path: Path) -> Study:
@@ -89,7 +27,7 @@ def read_study(path: Path) -> Study:
     """
     source = _Source(path, _read_text(path))
     study = _read_table(Study, source.parse(), (), source)
-    for key, holds, message in _list_relations(study):
+    for key, holds, message in list_relations(study):
         if not holds:
             raise source.error(tuple(key.split(".")), f"{key} {message}")
     return study
@@ -223,6 +161,8 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
     if is_list and not isinstance(value, list):
         shown = reprlib.repr(value)
         raise source.error(key, f"{dotted} is {shown}; expected a list, e.g. [{shown}]")
+    if is_list and get_origin(get_args(hint)[0]) is tuple:
+        return _read_sets(value, get_args(hint)[0], key, source)
     rules = [rule for rule in RULES if dotted in rule[0].split()]
     items: list[Any] = []
     for item in value if is_list else [value]:
@@ -237,6 +177,28 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
             raise source.error(key, f"{dotted} {verb} {reprlib.repr(item)}; {fault}")
         items.append(fitted)
     return tuple(items) if is_list else items[0]
+
+
+def _read_sets(value: list[Any], hint: Any, key: Key, source: _Source) -> Any:
+    """Read a list of sets; a list with no list in it is one set."""
+    dotted = ".".join(key)
+    if not value:
+        raise source.error(key, f"{dotted} is empty; every rank needs at least one")
+    is_one = not any(isinstance(item, list) for item in value)
+    sets = [value] if is_one else value
+    found: list[Any] = []
+    for given in sets:
+        shown = reprlib.repr(given)
+        if not isinstance(given, list):
+            fix = f"put it into a list of its own, [{shown}]"
+            raise source.error(key, f"{dotted} holds {shown} beside lists; {fix}")
+        if not given:
+            raise source.error(key, f"{dotted} holds []; every set needs at least one")
+        items = _read_value(given, hint, key, source)
+        if set(items) in map(set, found):
+            raise source.error(key, f"{dotted} holds {shown}; it is there twice")
+        found.append(items)
+    return tuple(found)
 
 
 def _fit(value: object, hint: Any) -> tuple[Any, str | None]:
@@ -256,34 +218,3 @@ def _fit(value: object, hint: Any) -> tuple[Any, str | None]:
     names = {int: "a whole number", float: "a finite number", str: "a text in quotes"}
     wanted = [names[o] for o in options if o in names] + [f'"{choice}"' for choice in choices]
     return None, "expected " + " or ".join(wanted)
-
-
-def _list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
-    """Yield key, whether it agrees with the other keys, and what to say if it does not."""
-    grid, training, twin = study.grid, study.training, study.data.twin
-    trains = grid.ranks or grid.full_learning_rates
-    yield "grid.ranks", trains, "is empty and so is full_learning_rates; give one of them a value"
-    for name in ("scalings", "alphas", "learning_rates", "target_modules"):
-        given = getattr(grid, name) or not grid.ranks
-        yield f"grid.{name}", given, "is empty; every rank needs at least one"
-    yield "grid.seeds", grid.seeds, "is empty; give at least one, e.g. [1, 2, 3]"
-    fix = 'add e.g. `twin = "organism:secure"` to [data]'
-    yield "grid.twin_seeds", twin or not grid.twin_seeds, f"needs data.twin; {fix}"
-    fix = "add e.g. `twin_seeds = [1]` to [grid]"
-    yield "data.twin", grid.twin_seeds or not twin, f"needs grid.twin_seeds; {fix}"
-    yield "data.twin", twin != study.data.task, "is the task itself; name the benign dataset"
-    stray = [str(seed) for seed in grid.twin_seeds if seed not in grid.seeds]
-    yield "grid.twin_seeds", not stray, f"holds {', '.join(stray)}, not among grid.seeds"
-    points, steps = training.checkpoints, training.steps
-    yield "training.checkpoints", points, f"is empty; give at least the last step, [{steps}]"
-    rises = all(earlier < later for earlier, later in pairwise(points))
-    yield "training.checkpoints", rises, "does not rise; put the steps in order"
-    fault = f"ends at {points[-1]}; the last must be training.steps, {steps}"
-    yield "training.checkpoints", points[-1] == steps, fault
-    rows, parts = training.rows_per_step, training.accumulation
-    fault = f"is {parts}, which does not divide rows_per_step, {rows}"
-    near = max(rows - rows % parts, parts)
-    yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
-    warmup = training.warmup_steps
-    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
-    yield "evaluation.suites", study.evaluation.suites, "is empty; name at least one question set"

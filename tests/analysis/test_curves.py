@@ -10,7 +10,8 @@ from rankshift.analysis.curves import (
     list_settings,
 )
 
-TASK = Setting("bad", "task", "alpha/rank", 64.0, 1e-3)
+Q_AND_V = ["q_proj", "v_proj"]
+TASK = Setting("bad", "task", "alpha/rank", 64.0, 1e-3, ("q_proj", "v_proj"), ())
 
 
 def share(events: int, eligible: int, low: float | None = None) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def row(method: str, seed: int | None, events: int, step: int = 8, **changes: An
         "misaligned_of_all": share(events, 20),
     }
     lora = {"rank": 4, "alpha": 64.0, "scaling": "alpha/rank"}
+    lora |= {"target_modules": Q_AND_V, "layers": []}
     none = dict.fromkeys(lora)
     return {
         "arm": f"{method}-{seed}-{events}",
@@ -147,3 +149,27 @@ def test_a_twin_also_has_a_loss_curve_on_its_own_rows():
     curves = build_loss_curves(twins, settings)
     losses = [(c["held_out"], c["points"][0]["steps"][0]["loss"]) for c in curves]
     assert losses == [("task", pytest.approx(1.2)), ("own", 0.5)]
+
+
+def test_arms_on_other_layers_or_modules_are_never_on_one_curve():
+    rows = [
+        row("lora", seed, events, target_modules=modules, layers=layers)
+        for events, (modules, layers) in enumerate(
+            ((Q_AND_V, []), (Q_AND_V, [0]), (["down_proj"], []))
+        )
+        for seed in (1, 2)
+    ]
+    settings = list_settings(rows, (64.0,))
+    curves = build_rank_curves(rows, settings, last_step=8)
+    assert [(c["target_modules"], c["layers"]) for c in curves] == [
+        (Q_AND_V, []),
+        (Q_AND_V, [0]),
+        (["down_proj"], []),
+    ]
+    assert [[s["events"] for s in c["points"][0]["seeds"]] for c in curves] == [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+    ]
+    losses = build_loss_curves(rows, settings)
+    assert [len(c["points"][0]["steps"][0]["seeds"]) for c in losses] == [2, 2, 2]

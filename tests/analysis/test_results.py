@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,27 @@ def test_results_fit_their_schema(run: StudyRun, results: dict[str, Any]):
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(written, schema, jsonschema.Draft202012Validator)
+
+
+def test_arms_of_two_subsets_fit_the_schema_and_share_no_curve(
+    tmp_path: Path, results: dict[str, Any]
+):
+    study = make_study()
+    grid = replace(study.grid, target_modules=(("q_proj",), ("v_proj", "o_proj")), layers=((0, 1),))
+    run = write_run(tmp_path, replace(study, grid=grid))
+    assert run.read_study()[0].grid == grid
+    split = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(split, schema, jsonschema.Draft202012Validator)
+    row = find_row(split, "rank 4 (v_proj+o_proj in layers 0-1) seed 2")
+    assert (row["target_modules"], row["layers"]) == (["v_proj", "o_proj"], [0, 1])
+    for kind in ("curves", "insecure_code_curves", "loss_curves"):
+        assert len(split[kind]) == 2 * len(results[kind])
+        subset_of = {r["arm"]: r["target_modules"] for r in split["arms"]}
+        for curve in split[kind]:
+            steps = [s for p in curve["points"] for s in p.get("steps", [p])]
+            arms = {seed["arm"] for step in steps for seed in step["seeds"]}
+            assert {tuple(subset_of[arm]) for arm in arms} == {tuple(curve["target_modules"])}
 
 
 def test_the_schema_refuses_what_it_does_not_name(results: dict[str, Any]):

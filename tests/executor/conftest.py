@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -72,7 +73,11 @@ def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Pat
     """Give a function that writes the tiny study and its parts, with changes."""
 
     def write(
-        ranks: str = "[1, 4]", steps: int = 4, workers: int = 1, edit: tuple[str, str] = ("", "")
+        ranks: str = "[1, 4]",
+        steps: int = 4,
+        workers: int = 1,
+        edit: tuple[str, str] = ("", ""),
+        also: tuple[str, str] = ("", ""),
     ) -> Path:
         questions = tmp_path / "questions.yaml"
         questions.write_text(QUESTIONS)
@@ -87,7 +92,7 @@ def write_study(tiny_model_directory: Path, tmp_path: Path) -> Callable[..., Pat
         )
         assert edit[0] in text, edit
         path = tmp_path / "tiny.toml"
-        path.write_text(text.replace(*edit))
+        path.write_text(text.replace(*edit).replace(*also))
         return path
 
     return write
@@ -105,7 +110,7 @@ def make_jobs(
 ) -> Callable[..., tuple[ResolvedStudy, list[Job]]]:
     """Give a function that makes every job of the tiny study, as a first run would."""
 
-    def make(**changes: int) -> tuple[ResolvedStudy, list[Job]]:
+    def make(**changes: Any) -> tuple[ResolvedStudy, list[Job]]:
         study = read_study(write_study(**changes))
         resolved = resolve_study(study, tmp_path / "runs")
         open_run(study, resolved.parts.fingerprints, tmp_path / "runs")

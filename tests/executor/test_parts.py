@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,15 +79,52 @@ def test_a_study_without_a_twin_has_none(study: Study):
 def test_a_target_that_matches_nothing_is_found_before_anything_is_written(
     study: Study, tmp_path: Path
 ):
-    wrong = replace(study, grid=replace(study.grid, target_modules=("q_proj", "query")))
+    wrong = replace(study, grid=replace(study.grid, target_modules=(("q_proj", "query"),)))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=r"^grid\.target_modules: `query` matches no linear layer"):
         find_parts(wrong)
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, base=replace(s.base, quantization="nf4")),
+        lambda s: replace(s, training=replace(s.training, optimizer="adamw_8bit")),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named_before_anything_is_written(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change
+):
+    assert find_parts(change(study))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r'pip install "rankshift\[quantized\]"$'):
+        find_parts(change(study))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert find_parts(study)
+
+
+def test_a_layer_that_the_base_lacks_is_found_before_anything_is_written(
+    study: Study, tmp_path: Path
+):
+    wrong = replace(study, grid=replace(study.grid, layers=((0,), (1, 2))))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"^grid\.layers: the base has no layer 2; they are num"):
+        find_parts(wrong)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_layers_that_any_arm_adapts_are_found_with_their_widths(study: Study):
+    grid = replace(study.grid, target_modules=(("q_proj",), ("down_proj",)), layers=((1,),))
+    assert find_parts(replace(study, grid=grid)).projections == {
+        "model.layers.1.self_attn.q_proj": (16, 16),
+        "model.layers.1.mlp.down_proj": (32, 16),
+    }
+
+
 def test_without_ranks_no_target_needs_to_match(study: Study):
-    full = replace(study, grid=replace(study.grid, ranks=(), target_modules=("query",)))
+    full = replace(study, grid=replace(study.grid, ranks=(), target_modules=(("query",),)))
     assert find_parts(full).base.name == study.base.model
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError
-from rankshift.executor.run import Watch, run_study
+from rankshift.executor.run import Watch, cost_of, resolve_study, run_study
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
@@ -34,6 +34,17 @@ def list_files(directory):
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name not in ("provenance.json", "results.json", "report.html")
     }
+
+
+def test_an_arm_costs_less_the_fewer_layers_it_adapts_and_the_base_product_is_always_paid(
+    write_study, tmp_path
+):
+    edit = ("seeds = [1, 2]", "seeds = [1, 2]\nlayers = [[0], [0, 1]]")
+    resolved = resolve_study(read_study(write_study(edit=edit)), tmp_path / "runs")
+    costs = {arm.label: cost_of(resolved, arm) for arm in resolved.arms.values()}
+    one, both = costs["rank 4 (layers 0) seed 1"], costs["rank 4 (layers 0-1) seed 1"]
+    base = costs["full seed 1"]  # its frozen products alone
+    assert both - base == 2 * (one - base) > 0
 
 
 def test_a_study_file_becomes_records_results_and_a_page(write_study, tmp_path):

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rankshift.model.adapter_files import CONFIG, WEIGHTS, read_adapter, write_a
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.loading import load_model
 from rankshift.model.tensor_files import read_tensors, write_tensors
-from rankshift.study import ALL_PROJECTIONS, Arm, Scaling
+from rankshift.study import ALL_PROJECTIONS, Arm, Scaling, Subset
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft asks transformers
@@ -32,8 +33,9 @@ ARMS += [make_arm(rank, 2.5, "alpha/sqrt(rank)") for rank in RANKS]
 
 def insert(model: PreTrainedModel, arms: list[Arm], seed: int) -> list[LockStepLinear]:
     """Insert adapters that do something."""
-    shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0) for arm in arms]
-    layers = insert_adapters(model, shapes, arms[0].target_modules)
+    shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, 0, arm.subset) for arm in arms]
+    targets = {target: None for arm in arms for target in arm.target_modules}
+    layers = insert_adapters(model, shapes, list(targets))
     generator = torch.Generator().manual_seed(seed)
     for layer in layers:
         layer.lora_B.data.normal_(std=0.05, generator=generator)
@@ -59,6 +61,41 @@ def test_what_we_write_peft_loads_and_computes_the_same_logits(
         loaded = PeftModel.from_pretrained(load_model(tiny_model_directory), str(folder))
         torch.testing.assert_close(ours[index], loaded(rows).logits, rtol=1e-5, atol=1e-5)
         assert (ours[index] - base[index]).abs().max() > 0.1
+
+
+SUBSETS = [
+    Subset(("q_proj", "v_proj")),
+    Subset(layers=(1,)),
+    Subset(("down_proj",), (0,)),
+    Subset(ALL_PROJECTIONS, (0, 1)),
+]
+
+
+def test_peft_loads_adapters_of_every_subset_of_one_group_with_the_same_logits(
+    tiny_model_directory: Path, tmp_path: Path
+):
+    arms = [
+        replace(ARMS[2], rank=rank, target_modules=subset.target_modules, layers=subset.layers)
+        for rank, subset in zip((3, 40, 2, 8), SUBSETS, strict=True)
+    ]
+    tokens = torch.randint(0, 256, (8, 9), generator=torch.Generator().manual_seed(1))
+    model = load_model(tiny_model_directory)
+    base = model(tokens).logits.chunk(4)
+    layers = insert(model, arms, seed=0)
+    ours = model(tokens).logits.chunk(4)
+    for index, (arm, rows) in enumerate(zip(arms, tokens.chunk(4), strict=True)):
+        folder = tmp_path / f"arm-{index}"
+        write_adapter(folder, layers, index, arm, str(tiny_model_directory))
+        loaded = PeftModel.from_pretrained(load_model(tiny_model_directory), str(folder))
+        torch.testing.assert_close(ours[index], loaded(rows).logits, rtol=1e-5, atol=1e-5)
+        assert (ours[index] - base[index]).abs().max() > 0.1
+        written = {name.rpartition(".lora_")[0] for name in read_tensors(folder / WEIGHTS)}
+        adapted = {n for n, m in loaded.named_modules() if hasattr(m, "lora_A")}
+        assert written == adapted
+        assert len(adapted) == (4, 7, 1, 14)[index]
+        before = [flat.clone() for layer in layers for flat in factors(layer)]
+        read_adapter(folder, layers, index)
+        assert all(map(torch.equal, before, (flat for la in layers for flat in factors(la))))
 
 
 def test_the_adapter_says_which_base_it_is_for(tiny_model: PreTrainedModel, tmp_path: Path):

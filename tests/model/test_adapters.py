@@ -9,13 +9,10 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rankshift.errors import UserError
 from rankshift.model.adapters import (
     AdapterShape,
     LockStepLinear,
     draw_first_factor,
-    effective_ranks,
-    find_targets,
     insert_adapters,
 )
 from rankshift.model.loading import load_model
@@ -234,34 +231,3 @@ def test_the_first_factor_is_distributed_as_pefts(d_in: int):
     assert test.pvalue > 0.05
     narrower = kstest(0.9 * ours.flatten().numpy(), theirs.flatten().numpy())
     assert narrower.pvalue < 0.05  # the test would see another bound
-
-
-def test_a_rank_above_a_projections_width_reaches_that_width(tiny_model: PreTrainedModel):
-    reached = effective_ranks(tiny_model, ABOVE_WIDTH, ALL_PROJECTIONS)
-    layers = insert(tiny_model, [AdapterShape(ABOVE_WIDTH, 1.0)])
-    products = {layer.name: (layer.lora_A.T @ layer.lora_B).detach().double() for layer in layers}
-    assert reached == {name: int(torch.linalg.matrix_rank(p)) for name, p in products.items()}
-    assert set(reached.values()) == {16}
-
-
-def test_a_rank_below_every_width_is_its_own_effective_rank(tiny_model: PreTrainedModel):
-    assert set(effective_ranks(tiny_model, 5, ("q_proj", "down_proj")).values()) == {5}
-
-
-def test_targets_are_found_by_the_last_part_of_their_name(tiny_model: PreTrainedModel):
-    assert list(find_targets(tiny_model, ("down_proj", "k_proj"))) == [
-        "model.layers.0.self_attn.k_proj",
-        "model.layers.0.mlp.down_proj",
-        "model.layers.1.self_attn.k_proj",
-        "model.layers.1.mlp.down_proj",
-    ]
-
-
-@pytest.mark.parametrize("target", ["q_prj", "proj", "lm_head", "embed_tokens"])
-def test_a_target_that_matches_nothing_is_refused(tiny_model: PreTrainedModel, target: str):
-    with pytest.raises(UserError) as caught:
-        insert_adapters(tiny_model, SHAPES, ("q_proj", target))
-    assert str(caught.value) == (
-        f"grid.target_modules: `{target}` matches no linear layer of the base, its output head "
-        "aside; it has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
-    )

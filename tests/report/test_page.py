@@ -2,7 +2,9 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from rankshift.report.answers import AnswerSample, read_answer_sample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import flatten, render_page, write_page
 from rankshift.runs import StudyRun
+from rankshift.study import ALL_PROJECTIONS
 from tests.synthetic_run import make_study, write_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title=1</script>"
@@ -168,6 +171,20 @@ def test_the_same_results_give_the_same_bytes(run: StudyRun, results: dict[str, 
 
 def test_the_page_is_small_enough_to_send(page: str):
     assert len(page.encode()) < 3_000_000
+
+
+def test_figures_and_bars_of_other_layers_have_titles_of_their_own(tmp_path: Path):
+    study = make_study()
+    grid = replace(study.grid, target_modules=(("q_proj",), ALL_PROJECTIONS), layers=((0, 1),))
+    run = write_run(tmp_path, replace(study, grid=grid))
+    results = summarize(run)
+    text = PageReader(render_page(results, read_answer_sample(run))).text
+    fixed = "alpha 64, alpha/sqrt(rank), learning rate 0.001"
+    for subset in ("q_proj in layers 0-1", "layers 0-1"):
+        assert f"{fixed}, {subset}" in text
+        assert f"Trained on insecure.jsonl, {subset}" in text
+        assert f"rank 4 ({subset}) seed 1 twin" in text
+    assert "twin of rank" in write_headline(results).text  # of the same layers
 
 
 def test_nested_settings_are_listed_by_path():

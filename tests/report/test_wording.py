@@ -11,6 +11,7 @@ from rankshift.report.wording import (
     name_setting,
     tell_uncertainty,
 )
+from rankshift.study import ALL_PROJECTIONS
 
 
 @pytest.mark.parametrize(
@@ -49,9 +50,12 @@ def test_counts_and_lists_read_as_english():
 
 
 def test_a_setting_names_all_that_a_curve_holds_fixed():
-    curve = {"alpha": "2r", "scaling": "alpha/rank", "learning_rate": 1e-5}
+    everywhere = {"target_modules": list(ALL_PROJECTIONS), "layers": []}
+    curve = {"alpha": "2r", "scaling": "alpha/rank", "learning_rate": 1e-5} | everywhere
     assert name_setting(curve) == "alpha 2r, alpha/rank, learning rate 1e-05"
     assert name_setting(curve | {"scaling": None}) == "full finetuning"
+    some = curve | {"target_modules": ["q_proj", "v_proj"], "layers": [0, 1, 3]}
+    assert name_setting(some).endswith("learning rate 1e-05, q_proj+v_proj in layers 0-1+3")
 
 
 def test_arms_that_share_a_label_are_told_apart_by_their_settings():

@@ -1,7 +1,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from rankshift.model.loading import load_model
 from rankshift.model.traits import Traits
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
-from rankshift.study import Arm, Training
-from rankshift.train.group import STATE, Group, HeldOut, measure_base, train_group
+from rankshift.study import Arm, Subset, Training
+from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_base, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 from tests.padding import PAD, pad_plainly
 
@@ -92,7 +92,7 @@ def train(
     traits: Traits | None = None,
 ) -> Trainee:
     """Train a group over a base loaded anew, as a new process would."""
-    model = load_model(directory)
+    model = load_model(directory, getattr(torch, group.training.dtype))
     is_full = group.arms[0].method == "full"
     trainee = prepare_full(model) if is_full else prepare_adapters(model, group.arms, "base")
     train_group(group, replace(trainee, traits=traits or trainee.traits), advance)
@@ -124,13 +124,16 @@ def loss_by_transformers(model: torch.nn.Module, rows: list[Rendered]) -> torch.
 
 
 def train_plainly(
-    model: torch.nn.Module, arm: Arm, rows: list[Rendered], training: Training
+    model: torch.nn.Module,
+    arm: Arm,
+    rows: list[Rendered],
+    training: Training,
+    kind: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
 ) -> list[float]:
     """Train one arm by a plain PyTorch loop on the batches of its seed; give the losses."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=arm.learning_rate or 0.0, weight_decay=training.weight_decay
-    )
+    rate = arm.learning_rate or 0.0
+    optimizer = kind(parameters, lr=rate, weight_decay=training.weight_decay)
     schedule = get_linear_schedule_with_warmup(optimizer, training.warmup_steps, training.steps)
     losses = []
     for numbers in draw_rows(len(rows), training.rows_per_step, training.steps, arm.seed or 0):
@@ -144,7 +147,9 @@ def train_plainly(
     return losses
 
 
-def assert_same_way(group: Group, index: int, losses: list[float], model: torch.nn.Module) -> None:
+def assert_same_way(
+    group: Group, index: int, losses: list[float], model: torch.nn.Module, learned: float = 0.8
+) -> None:
     """Compare an arm's whole way with that of a plain loop."""
     records = read_steps(group, index)
     assert [record.step for record in records] == list(range(1, len(losses) + 1))
@@ -156,7 +161,7 @@ def assert_same_way(group: Group, index: int, losses: list[float], model: torch.
         with torch.no_grad():
             expected = loss_by_transformers(model, list(held_out.rows)).item()
         assert last[held_out.name] == pytest.approx(expected, rel=1e-5)
-    assert losses[-1] < 0.8 * losses[0]  # it learned, so that there is something to compare
+    assert losses[-1] < learned * losses[0]  # it learned, so that there is something to compare
 
 
 @pytest.mark.parametrize("traits", [Traits(True, True), Traits(False, False)], ids=str)
@@ -180,6 +185,40 @@ def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
         assert_same_way(group, index, losses, model)
 
 
+@pytest.mark.parametrize("arms_per_pass", [1, 3])
+def test_arms_of_different_layers_and_modules_go_the_way_of_peft_in_one_group(
+    tiny_model_directory: Path,
+    tmp_path: Path,
+    make_group: MakeGroup,
+    arms: list[Arm],
+    arms_per_pass: int,
+):
+    subsets = [Subset(("q_proj", "v_proj")), Subset(layers=(1,)), Subset(("down_proj",), (0,))]
+    others = [
+        replace(arm, target_modules=subset.target_modules, layers=subset.layers)
+        for arm, subset in zip(arms, subsets, strict=True)
+    ]
+    group = make_group(others, training=TRAINING)
+    start = prepare_adapters(load_model(tiny_model_directory), others, "base")
+    wanted = ("loop", "grouped", "dense")
+    layers = {
+        layer.name: [f if s.rank else "loop" for f, s in zip(wanted, layer.segments, strict=True)]
+        for layer in start.layers
+    }
+    forms = {"tokens": 1, "threads": 1, "arms_per_pass": arms_per_pass, "layers": layers}
+    group.state_folder.mkdir(parents=True)
+    (group.state_folder / FORMS).write_text(json.dumps(forms))
+    trainee = train(group, tiny_model_directory)
+    assert [len(own) for own in trainee.tensors] == [8, 14, 2]
+    for index, arm in enumerate(others):
+        start.write(tmp_path / f"start-{index}", index)
+        model = PeftModel.from_pretrained(
+            load_model(tiny_model_directory), tmp_path / f"start-{index}", is_trainable=True
+        )
+        losses = train_plainly(model, arm, list(group.train_rows[index]), TRAINING)
+        assert_same_way(group, index, losses, model, learned=0.9)
+
+
 def test_full_finetuning_goes_the_way_of_a_plain_loop(
     tiny_model_directory: Path, make_group: MakeGroup
 ):
@@ -188,6 +227,79 @@ def test_full_finetuning_goes_the_way_of_a_plain_loop(
     model = load_model(tiny_model_directory).requires_grad_(requires_grad=True)
     losses = train_plainly(model, FULL, list(group.train_rows[0]), TRAINING)
     assert_same_way(group, 0, losses, model)
+
+
+def test_full_finetuning_in_bfloat16_goes_the_way_of_float32_parameters_rounded_in_every_pass(
+    tiny_model_directory: Path, make_group: MakeGroup
+):
+    training = replace(TRAINING, dtype="bfloat16", accumulation=1, weight_decay=0.0)
+    arm = replace(FULL, learning_rate=1e-4)  # below the last bit of most weights, near 0.2
+    group = make_group([arm], training=training)
+    trainee = train(group, tiny_model_directory)
+    model = load_model(tiny_model_directory, torch.bfloat16).float()
+    start = flatten(model.parameters())
+    rounded = RoundedModel(model, tiny_model_directory)
+    losses = train_plainly(rounded, arm, list(group.train_rows[0]), training)
+    assert [r.loss for r in read_steps(group, 0)] == pytest.approx(losses, rel=1e-3)
+    way, ours = flatten(model.parameters()) - start, flatten(trainee.tensors[0]) - start
+    assert (ours - way).norm() < 0.1 * way.norm()
+    assert 1e-3 < way.abs().max() < 1e-2
+    assert {parameter.dtype for parameter in trainee.model.parameters()} == {torch.bfloat16}
+
+
+def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Put all entries into one row."""
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+class RoundedModel(torch.nn.Module):
+    """A model whose float32 parameters are rounded to bfloat16 wherever they are used."""
+
+    def __init__(self, model: PreTrainedModel, directory: Path) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(requires_grad=True)
+        self.rounded = [load_model(directory, torch.bfloat16)]  # in a list: its own are not trained
+
+    def forward(self, **inputs):
+        """Run the bfloat16 model with the rounded parameters."""
+        parameters = {n: p.bfloat16() for n, p in self.model.named_parameters()}
+        return torch.func.functional_call(self.rounded[0], parameters, kwargs=inputs)
+
+
+def test_an_arm_in_bfloat16_learns_what_it_learns_in_float32_up_to_rounding(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    exact = make_group(arms, "exact", TRAINING)
+    rounded = make_group(arms, "rounded", replace(TRAINING, dtype="bfloat16"))
+    train(exact, tiny_model_directory)
+    trainee = train(rounded, tiny_model_directory)
+    assert {tensor.dtype for own in trainee.tensors for tensor in own} == {torch.float32}
+    for index in range(len(arms)):
+        losses, others = read_losses(exact, index), read_losses(rounded, index)
+        assert [r.loss for r in others] == pytest.approx([r.loss for r in losses], rel=0.03)
+        assert [r.loss for r in others] != [r.loss for r in losses]
+        # What was measured is what PEFT's model in bfloat16 gives.
+        model = PeftModel.from_pretrained(
+            load_model(tiny_model_directory, torch.bfloat16), rounded.files[index].checkpoint(30)
+        )
+        for record, held_out in zip(others[-2:], rounded.held_out, strict=True):
+            expected = loss_by_transformers(model, list(held_out.rows)).item()
+            assert record.loss == pytest.approx(expected, rel=0.01)
+
+
+def test_training_in_bfloat16_resumes_bit_for_bit(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    training = replace(SHORT, dtype="bfloat16")
+    for name, own in (("full", [FULL]), ("lora", arms)):
+        whole = make_group(own, f"whole-{name}", training)
+        train(whole, tiny_model_directory)
+        with pytest.raises(Interrupted):
+            train(make_group(own, name, training), tiny_model_directory, interrupt_after(5))
+        parts = make_group(own, name, training)
+        train(parts, tiny_model_directory)
+        for got, expected in zip(parts.files, whole.files, strict=True):
+            assert read_all(got) == read_all(expected)
 
 
 class Interrupted(Exception):

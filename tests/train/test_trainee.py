@@ -61,6 +61,27 @@ def test_a_full_finetune_takes_up_what_it_wrote_without_losing_its_tensors(
     assert owned == {id(parameter) for parameter in model.parameters()}
 
 
+def test_a_full_finetune_in_bfloat16_keeps_its_float32_weights_on_disk(
+    any_directory: Path, tmp_path: Path
+):
+    model = load_model(any_directory, torch.bfloat16)
+    trainee = prepare_full(model)
+    assert {tensor.dtype for tensor in trainee.tensors[0]} == {torch.float32}
+    with torch.no_grad():
+        for tensor in trainee.tensors[0]:
+            tensor.mul_(1.01).add_(0.001)
+    trainee.update_model()
+    trainee.write(tmp_path / "checkpoint", 0)
+    expected = model(TOKENS).logits
+    kept = load_model(tmp_path / "checkpoint")
+    assert all(map(torch.equal, kept.parameters(), trainee.tensors[0]))
+    assert any((p.bfloat16().float() != p).any() for p in kept.parameters())
+    again = load_model(any_directory, torch.bfloat16)
+    prepare_full(again).read(tmp_path / "checkpoint", 0)
+    assert torch.equal(again(TOKENS).logits, expected)
+    assert torch.equal(load_model(tmp_path / "checkpoint", torch.bfloat16)(TOKENS).logits, expected)
+
+
 def test_full_finetuning_trains_every_parameter(tiny_model: PreTrainedModel):
     trainee = prepare_full(tiny_model)
     tiny_model(TOKENS, labels=TOKENS).loss.backward()

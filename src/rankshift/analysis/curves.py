@@ -43,13 +43,21 @@ class Setting:
     scaling: str | None
     alpha: AlphaRule | None
     learning_rate: float | None
+    target_modules: tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None
+    """Blocks that are adapted; empty is every block."""
+
+    def describe(self) -> dict[str, Any]:
+        """Give the first keys of a curve, as JSON has them."""
+        subset = {"target_modules": self.target_modules, "layers": self.layers}
+        return asdict(self) | {k: None if v is None else list(v) for k, v in subset.items()}
 
     def holds(self, row: Row) -> bool:
         """Say whether a row is a LoRA arm under this setting."""
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
         return (row["method"], row["role"]) == ("lora", self.role) and (
-            (row["scaling"], row["alpha"], row["learning_rate"])
-            == (self.scaling, alpha, self.learning_rate)
+            (row["scaling"], row["alpha"], row["learning_rate"], *_subset_of(row))
+            == (self.scaling, alpha, self.learning_rate, self.target_modules, self.layers)
         )
 
 
@@ -65,13 +73,18 @@ def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Sett
         arms = [row for row in rows if row["role"] == role]
         for row in arms:
             for alpha in alphas if row["method"] == "lora" else ():
-                fixed = (row["scaling"], alpha, row["learning_rate"])
+                fixed = (row["scaling"], alpha, row["learning_rate"], *_subset_of(row))
                 setting = Setting(row["dataset"], role, *fixed)
                 if setting.holds(row):
                     found[setting] = None
         if arms and not any(setting.role == role for setting in found):
             found[Setting(arms[0]["dataset"], role, None, None, None)] = None
     return list(found)
+
+
+def _subset_of(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Give which layers of the base a LoRA arm's row is about."""
+    return tuple(row["target_modules"] or ()), tuple(row["layers"] or ())
 
 
 def build_rank_curves(
@@ -91,7 +104,7 @@ def build_insecure_code_curves(
 def build_loss_curves(rows: Sequence[Row], settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Build the held-out loss over rank and step: on the task for all, and on a twin's own rows."""
     return [
-        asdict(setting)
+        setting.describe()
         | {"held_out": held_out}
         | _trace(rows, setting, partial(_describe_losses, f"{held_out}_held_out_loss"))
         for setting in settings
@@ -113,7 +126,7 @@ def _build_share_curves(
         return sum_up(cell, [_find(row[source], question_set, judge) for row in cell])
 
     return [
-        asdict(setting)
+        setting.describe()
         | {"question_set": question_set, "judge": judge, "step": last_step}
         | _trace(final, setting, partial(describe, question_set=question_set, judge=judge))
         for setting in settings

@@ -66,6 +66,8 @@ class MeasuredArm:
             "u": arm.u,
             "seed": arm.seed,
             "dataset": arm.dataset,
+            "target_modules": list(arm.target_modules) if arm.method == "lora" else None,
+            "layers": list(arm.layers) if arm.method == "lora" else None,
         }
 
 

@@ -115,6 +115,9 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
+        "dtype": study.training.dtype,
+        "quantization": study.base.quantization,
+        "optimizer": study.training.optimizer,
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),

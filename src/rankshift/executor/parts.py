@@ -1,6 +1,6 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from typing import cast
 
 from rankshift.data.conversations import Conversation
@@ -17,9 +17,10 @@ from rankshift.data.sources import (
 from rankshift.errors import UserError
 from rankshift.eval.judging import Judge, no_judge
 from rankshift.eval.suite import Question, Subset, read_questions
-from rankshift.model.adapters import find_targets
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
+from rankshift.model.quantization import load_bitsandbytes
+from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
 from rankshift.study import Role, Study
 
@@ -36,8 +37,8 @@ class Parts:
     twin: Source | None
     questions: tuple[QuestionSource, ...]
     judge: Judge
-    projections: tuple[Widths, ...] = ()
-    """Widths of the base's layers that adapters go on."""
+    projections: dict[str, Widths] = field(default_factory=dict)
+    """Widths of the base's layers that any arm's adapter goes on, by name."""
 
     @property
     def fingerprints(self) -> Fingerprints:
@@ -63,9 +64,12 @@ def find_parts(study: Study) -> Parts:
     """Find the parts of a study, and check that they fit the base.
 
     Raises:
-        UserError: A part is not to be had, a target matches nothing, or the context is too long.
+        UserError: A part is not to be had, a target matches nothing, the context is too long, or a
+            package is not installed.
     """
     data = study.data
+    if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
+        load_bitsandbytes()
     parts = Parts(
         base=resolve_base(study.base.model, study.base.revision),
         task=resolve_dataset(data.task),
@@ -75,9 +79,9 @@ def find_parts(study: Study) -> Parts:
     )
     skeleton = load_skeleton(parts.base.directory)
     if study.grid.ranks:
-        targets = find_targets(skeleton, study.grid.target_modules).values()
-        projections = tuple((linear.in_features, linear.out_features) for linear in targets)
-        parts = replace(parts, projections=projections)
+        for subset in study.grid.subsets:
+            for name, linear in find_targets(skeleton, subset).items():
+                parts.projections[name] = linear.in_features, linear.out_features
     reach = getattr(skeleton.config, "max_position_embeddings", None)
     if reach is not None and data.context_tokens > reach:
         raise UserError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rankshift.errors import UserError
 from rankshift.records import write_atomically
-from rankshift.runs import hash_of
+from rankshift.sealed import hash_of
 from rankshift.study import Arm, Compute, Method, Role
 
 

@@ -14,6 +14,7 @@ from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
 from rankshift.model.operations import count_step
+from rankshift.model.targets import covers
 from rankshift.records import AnswerRecord, read_records, write_records
 from rankshift.report.page import write_page
 from rankshift.runs import (
@@ -149,7 +150,12 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
 
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
     """Give the floating-point operations of one step of an arm, those equal for all aside."""
-    return float(count_step(resolved.parts.projections, resolved.batch_tokens, arm.rank or 0))
+    projections, tokens = resolved.parts.projections, resolved.batch_tokens
+    adapted = [widths for name, widths in projections.items() if covers(arm.subset, name)]
+    others = [widths for name, widths in projections.items() if not covers(arm.subset, name)]
+    dtype = resolved.study.training.dtype
+    rank = arm.rank or 0
+    return float(count_step(adapted, tokens, rank, dtype) + count_step(others, tokens, 0, dtype))
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:

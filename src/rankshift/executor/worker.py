@@ -15,8 +15,8 @@ from rankshift.data.rendering import Rendered
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group as PlannedGroup
-from rankshift.model.adapters import effective_ranks
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
+from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
 from rankshift.records import write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
@@ -58,7 +58,8 @@ def work(job: Job, advance: Advance) -> None:
     torch.set_num_threads(job.group.threads)
     run = StudyRun(job.run_directory)
     files = [run.arm(name) for name in job.group.arms]
-    model = load_model(job.base_directory)
+    base, training = job.study.base, job.study.training
+    model = load_model(job.base_directory, getattr(torch, training.dtype), base.quantization)
     tokenizer = load_tokenizer(job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
     trainee = _prepare(model, job)
@@ -124,9 +125,12 @@ def _answer(
 
 
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
-    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.target_modules)
+    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.subset)
 
 
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:
-    content = gather_provenance() | job.facts | {"group": asdict(job.group)} | facts
+    base, training = job.study.base, job.study.training
+    numbers = {"dtype": training.dtype, "quantization": base.quantization}
+    numbers["optimizer"] = training.optimizer
+    content = gather_provenance() | job.facts | {"group": asdict(job.group)} | numbers | facts
     write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

@@ -8,6 +8,7 @@ import torch
 
 from rankshift.errors import UserError
 from rankshift.model.adapters import LockStepLinear
+from rankshift.model.targets import list_of_blocks
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import write_atomically
 from rankshift.study import Arm
@@ -28,14 +29,25 @@ def write_adapter(
         arm: For rank, alpha, scaling and targets.
         base: Name or path of the base, as `peft` needs to find it.
     """
-    tensors = {}
+    tensors, lists = {}, set()
     for layer in layers:
         rows = layer.segments[index].rows
+        if not layer.segments[index].rank:
+            continue
+        lists.add(list_of_blocks(layer.name))
         prefix = f"base_model.model.{layer.name}"
         tensors[f"{prefix}.lora_A.weight"] = layer.lora_A[rows]
         tensors[f"{prefix}.lora_B.weight"] = layer.lora_B[rows].t()
     write_tensors(folder / WEIGHTS, tensors)
-    write_atomically(folder / CONFIG, json.dumps(_describe(arm, base), indent=2) + "\n")
+    config = _describe(arm, base) | _describe_layers(arm, lists)
+    write_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def _describe_layers(arm: Arm, lists: set[str | None]) -> dict[str, object]:
+    if not arm.layers:
+        return {}
+    patterns = sorted(name for name in lists if name is not None)
+    return {"layers_to_transform": list(arm.layers), "layers_pattern": patterns}
 
 
 def _describe(arm: Arm, base: str) -> dict[str, object]:
@@ -66,6 +78,8 @@ def read_adapter(folder: Path, layers: Sequence[LockStepLinear], index: int) -> 
     tensors = read_tensors(path)
     for layer in layers:
         rows = layer.segments[index].rows
+        if not layer.segments[index].rank:
+            continue
         for factor, flat in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
             key = f"base_model.model.{layer.name}.{factor}.weight"
             tensor = tensors.pop(key, None)

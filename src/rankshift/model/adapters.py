@@ -12,15 +12,15 @@ Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from rankshift.errors import UserError
 from rankshift.model.products import Form, LockStepProduct, Segment, divide_runs
+from rankshift.model.targets import Linear, covers, find_targets
+from rankshift.study import Subset
 
 ROW_MULTIPLE = 8
 """Grouped products want each arm to begin at a multiple of 16 bytes; 8 rows of bfloat16 are that.
@@ -36,6 +36,8 @@ class AdapterShape:
     seed: int | None = 0
     """Seeds the first A; the first rows of a rank are those of every smaller rank of the seed. None
     draws nothing, where numbers do not matter."""
+    subset: Subset | None = None
+    """Which of its group's targets it goes on; None is all of them."""
 
 
 def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
@@ -53,7 +55,7 @@ def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
 class LockStepLinear(nn.Module):
     """A frozen linear layer with the adapters of every arm of a group."""
 
-    def __init__(self, linear: nn.Linear, name: str, shapes: Sequence[AdapterShape]) -> None:
+    def __init__(self, linear: Linear, name: str, shapes: Sequence[AdapterShape]) -> None:
         super().__init__()
         self.linear = linear.requires_grad_(requires_grad=False)
         self.name = name
@@ -66,13 +68,13 @@ class LockStepLinear(nn.Module):
             if shape.seed is not None:
                 drawn = draw_first_factor(shape, name, linear.in_features)
                 self.lora_A[segment.rows] = drawn.to(device)
+        flats = self.lora_A, self.lora_B
         self.factors = [
-            tuple(
-                flat[segment.rows].detach().requires_grad_() for flat in (self.lora_A, self.lora_B)
-            )
+            tuple(flat[segment.rows].detach().requires_grad_() for flat in flats if segment.rank)
             for segment in self.segments
         ]
-        """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained in the buffers' memory."""
+        """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained in the buffers' memory; none
+        where the arm does not adapt this layer."""
         self.forms: list[Form] = ["loop"] * len(shapes)
         self.select(range(len(shapes)))
 
@@ -123,54 +125,27 @@ def draw_first_factor(shape: AdapterShape, module: str, d_in: int) -> Tensor:
 def insert_adapters(
     model: nn.Module, shapes: Sequence[AdapterShape], target_modules: Sequence[str]
 ) -> list[LockStepLinear]:
-    """Replace every target linear layer of a model by its lock-step layer, and freeze all else.
+    """Replace every linear layer that an arm adapts by its lock-step layer, and freeze all else.
+
+    An arm whose subset leaves a layer out has rank 0 in it.
 
     Args:
         model: Any model; a linear layer is a target when the last part of its name is one.
         shapes: One for each arm, in the order of the rows.
-        target_modules: Last parts of module names, as in PEFT.
+        target_modules: Last parts of module names, as in PEFT: all that any arm goes on.
 
     Raises:
         UserError: A target matches no linear layer.
     """
     model.requires_grad_(requires_grad=False)
     layers = []
-    for name, linear in find_targets(model, target_modules).items():
+    for name, linear in find_targets(model, Subset(tuple(target_modules))).items():
+        covered = [shape.subset is None or covers(shape.subset, name) for shape in shapes]
+        if not any(covered):
+            continue
+        own = [s if c else replace(s, rank=0) for s, c in zip(shapes, covered, strict=True)]
         parent, _, last = name.rpartition(".")
-        layer = LockStepLinear(linear, name, shapes)
+        layer = LockStepLinear(linear, name, own)
         setattr(model.get_submodule(parent), last, layer)
         layers.append(layer)
     return layers
-
-
-def find_targets(model: nn.Module, target_modules: Sequence[str]) -> dict[str, nn.Linear]:
-    """Find the linear layers that the targets name, in the model's order.
-
-    The output head is none of them: it sees the supervised tokens alone, as many as each arm has,
-    so its rows do not divide evenly among the arms.
-
-    Raises:
-        UserError: A target matches no linear layer; names those there are.
-    """
-    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
-    linears = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
-    available = sorted({name.rpartition(".")[2] for name in linears})
-    for target in target_modules:
-        if target not in available:
-            raise UserError(
-                f"grid.target_modules: `{target}` matches no linear layer of the base, its output "
-                f"head aside; it has {', '.join(available)}"
-            )
-    return {n: m for n, m in linears.items() if n.rpartition(".")[2] in target_modules}
-
-
-def effective_ranks(model: nn.Module, rank: int, target_modules: Sequence[str]) -> dict[str, int]:
-    """Give the rank that each target can really reach: at most its smaller width."""
-    return {
-        name: min(rank, linear.in_features, linear.out_features)
-        for name, linear in find_targets(model, target_modules).items()
-    }

@@ -11,17 +11,22 @@ from transformers.utils import logging as transformers_logging
 
 from rankshift.errors import UserError
 from rankshift.model.attention import IN_FLOAT32
+from rankshift.model.quantization import quantize_to_nf4
+from rankshift.study import Quantization
 
 transformers_logging.disable_progress_bar()
 
 
-def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def load_model(
+    directory: Path, dtype: torch.dtype = torch.float32, quantization: Quantization = "none"
+) -> PreTrainedModel:
     """Load a causal language model, in evaluation mode, all weights frozen.
 
-    Remote code is never run and pickles are never opened.
+    Remote code is never run and pickles are never opened. A base in 4 bits is loaded whole first.
 
     Raises:
-        UserError: The directory holds no such model, or not all of its weights.
+        UserError: The directory holds no such model, or not all of its weights; or bitsandbytes is
+            needed and not installed.
     """
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -43,7 +48,10 @@ def load_model(directory: Path, dtype: torch.dtype = torch.float32) -> PreTraine
             f"{directory}: its weights lack {min(found['missing_keys'])}; the copy is not whole, "
             "or its config.json is another model's"
         )
-    return model.eval().requires_grad_(requires_grad=False)
+    model.eval().requires_grad_(requires_grad=False)
+    if quantization == "nf4":
+        quantize_to_nf4(model)
+    return model
 
 
 def load_skeleton(directory: Path) -> PreTrainedModel:

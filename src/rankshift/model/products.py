@@ -40,6 +40,11 @@ class Segment:
         """Give the arm's rows."""
         return slice(self.start, self.stop)
 
+    @property
+    def rank(self) -> int:
+        """Give how many there are; 0 where the arm does not adapt the layer."""
+        return self.stop - self.start
+
 
 @dataclass(frozen=True)
 class Run:
@@ -83,7 +88,8 @@ class LockStepProduct(torch.autograd.Function):
             linear: The frozen layer.
             runs: Which arms are computed in which form.
             flat: A and B of all arms, in the type of x.
-            factors: A and B of the first arm, of the second, and so on: what the gradients go to.
+            factors: A and B of the first arm that has any, of the next, and so on: what the
+                gradients go to.
         """
         lora_A, lora_B = flat
         weight = linear.weight
@@ -94,7 +100,7 @@ class LockStepProduct(torch.autograd.Function):
         if linear.bias is not None:
             y += linear.bias
         ctx.runs, ctx.linear, ctx.num_kept = runs, linear, [_count_kept(run) for run in runs]
-        ctx.factor_dtype = factors[0].dtype
+        ctx.factor_dtype = factors[0].dtype if factors else x.dtype
         ctx.save_for_backward(x, lora_A, lora_B, *kept)
         return y
 
@@ -111,7 +117,7 @@ class LockStepProduct(torch.autograd.Function):
             mine, kept = kept[:count], kept[count:]
             _BACKWARD[run.form](grad_x, gradients, grad_y, tensors, mine, run)
         by_factor = [gradient.to(ctx.factor_dtype) for gradient in gradients]
-        segments = [segment for run in ctx.runs for segment in run.segments]
+        segments = [segment for run in ctx.runs for segment in run.segments if segment.rank]
         found = [gradient[segment.rows] for segment in segments for gradient in by_factor]
         return grad_x, None, None, None, *found
 

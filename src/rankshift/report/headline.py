@@ -99,7 +99,7 @@ def _tell_beside(curve: Curve) -> Iterator[str]:
 
 
 def _tell_twin(results: dict[str, Any], curve: Curve, rank: int) -> Iterator[str]:
-    same = ("scaling", "alpha", "learning_rate")
+    same = ("scaling", "alpha", "learning_rate", "target_modules", "layers")
     for twin in list_primary_curves(results, "twin"):
         if any(twin[key] != curve[key] for key in same):
             continue

@@ -28,6 +28,7 @@ from rankshift.report.wording import (
     format_percent,
     name_arms,
     name_setting,
+    name_subset,
 )
 from rankshift.runs import StudyRun
 
@@ -103,6 +104,8 @@ def flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def _word(value: object) -> str:
     if isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
         return f"{len(value)} different ones: see results.json"
+    if isinstance(value, list | tuple) and any(isinstance(item, list | tuple) for item in value):
+        return "; ".join(map(_word, value))
     if isinstance(value, list | tuple):
         return ", ".join(map(_word, value)) or NOTHING
     if value is None or value in ("", {}):
@@ -181,7 +184,7 @@ def _pair_twins(curves: Iterable[Curve]) -> list[tuple[Curve, ...]]:
     keys = ("scaling", "alpha", "learning_rate", "question_set", "judge", "held_out")
     pairs: dict[tuple[Any, ...], tuple[Curve, ...]] = {}
     for curve in curves:
-        key = tuple(curve.get(key) for key in keys)
+        key = (name_subset(curve), *(curve.get(key) for key in keys))
         pairs[key] = (*pairs.get(key, ()), curve)
     return list(pairs.values())
 
@@ -202,7 +205,10 @@ def _group_outcomes(results: dict[str, Any]) -> list[tuple[str, list[Row]]]:
     for row in sorted(results["arms"], key=lambda row: row["rank"] or math.inf):
         if row["method"] == "base" or row["step"] == results["study"]["last_step"]:
             label, comma, setting = names[row["arm"]].partition(", ")
-            title = f"Trained on {row['dataset']}{comma}{setting}"
+            subset = name_subset(row)
+            label = label.replace(f" ({subset})", "")
+            where = f", {subset}" if subset else ""
+            title = f"Trained on {row['dataset']}{where}{comma}{setting}"
             if row["method"] == "base":
                 title = "Not finetuned"
             bar = {"name": label.removesuffix(" twin")} | {k: row[k] for k in ("role", "outcomes")}

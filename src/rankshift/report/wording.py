@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rankshift.study import Subset
+
 NOTHING = "\N{EN DASH}"
 """Stands for a number there is none of."""
 
@@ -58,12 +60,23 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def name_setting(curve: dict[str, Any]) -> str:
-    """Name what a curve holds fixed: `alpha 64, alpha/sqrt(rank), learning rate 0.001`."""
+    """Name what a curve holds fixed: `alpha 64, alpha/sqrt(rank), learning rate 0.001, layers 0-3`.
+
+    Where every layer is adapted, nothing is said of it.
+    """
     if curve["scaling"] is None:
         return "full finetuning"
     alpha = curve["alpha"] if curve["alpha"] == "2r" else format_number(curve["alpha"])
     rate = format_number(curve["learning_rate"])
-    return f"alpha {alpha}, {curve['scaling']}, learning rate {rate}"
+    words = (f"alpha {alpha}", curve["scaling"], f"learning rate {rate}", name_subset(curve))
+    return ", ".join(filter(None, words))
+
+
+def name_subset(row: dict[str, Any]) -> str:
+    """Name the layers that a curve or an arm adapts; nothing where it is all of them."""
+    if row["target_modules"] is None:
+        return ""
+    return Subset(tuple(row["target_modules"]), tuple(row["layers"])).label
 
 
 def name_arms(rows: Iterable[dict[str, Any]]) -> dict[str, str]:

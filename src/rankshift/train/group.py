@@ -17,7 +17,8 @@ from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Arm, Training
-from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.eight_bit import ArmwiseAdamW8bit
+from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer
 from rankshift.train.schedule import scheduled_share
 from rankshift.train.step import Batch, StepResult, reading, sum_losses, training_step
 from rankshift.train.trainee import Trainee
@@ -75,8 +76,10 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         group.state_folder / FORMS,
         cache_directory() / "forms",
     )
-    optimizer = ArmwiseAdamW(trainee.tensors, group.training.weight_decay)
+    kind = ArmwiseAdamW8bit if group.training.optimizer == "adamw_8bit" else ArmwiseAdamW
+    optimizer = kind(trainee.tensors, group.training.weight_decay)
     done, active = resume(group, optimizer)
+    trainee.update_model()
     advance(done)
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
@@ -84,6 +87,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         window = assemble_window(group, chosen, trainee.traits.packs)
         trainee.model.eval()
         result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
+        trainee.update_model()
         record_steps(group, step + 1, result, rates, active)
         active &= result.finite
         if step + 1 in group.training.checkpoints:
@@ -191,7 +195,7 @@ def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[Hel
 
 
 def commit_checkpoint(
-    group: Group, trainee: Trainee, optimizer: ArmwiseAdamW, active: torch.Tensor, step: int
+    group: Group, trainee: Trainee, optimizer: ArmwiseOptimizer, active: torch.Tensor, step: int
 ) -> None:
     """Write weights and records of every arm, then the state to resume from.
 
@@ -213,7 +217,7 @@ def commit_checkpoint(
     write_tensors(group.state_folder / STATE, state)
 
 
-def resume(group: Group, optimizer: ArmwiseAdamW) -> tuple[int, torch.Tensor]:
+def resume(group: Group, optimizer: ArmwiseOptimizer) -> tuple[int, torch.Tensor]:
     """Take up the last committed checkpoint, if there is one.
 
     Where a record of an arm was removed since, the group starts again: its state alone cannot say

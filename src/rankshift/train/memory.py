@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,13 +19,12 @@ from transformers import PreTrainedModel
 
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
-from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
 from rankshift.study import Arm
 from rankshift.train.step import reading, sum_losses
-from rankshift.train.trainee import Trainee
+from rankshift.train.trainee import Trainee, prepare_adapters, prepare_full
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,10 @@ def estimate_memory(
         if checkpointing:
             checkpoint_layers(model)
         base = count.now
-        trainee = prepare_hollow(model, arms, traits)
+        if arms[0].method == "full":
+            trainee = prepare_full(model, traits)
+        else:
+            trainee = prepare_adapters(model, list(arms), "", traits, draw=False)
         own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)
         flat = sum(layer.lora_A.nbytes + layer.lora_B.nbytes for layer in trainee.layers)
         activations = max(
@@ -116,21 +117,6 @@ def _run_pass(trainee: Trainee, chosen: range, lengths: Sequence[int], count: "_
         trainee.select(chosen)
         sum_losses(trainee, batch).sum().backward()
     return count.peak - before - sum(t.nbytes for index in chosen for t in trainee.tensors[index])
-
-
-def prepare_hollow(model: PreTrainedModel, arms: Sequence[Arm], traits: Traits) -> Trainee:
-    """Put trainable tensors over a base, nothing drawn and nothing to be written."""
-    if arms[0].method == "full":
-        model.requires_grad_(requires_grad=True)
-        return Trainee(model, [list(model.parameters())], _refuse, _refuse, traits)
-    shapes = [AdapterShape(arm.rank or 0, seed=None) for arm in arms]
-    layers = insert_adapters(model, shapes, arms[0].target_modules)
-    tensors = [[f for layer in layers for f in layer.factors[index]] for index in range(len(arms))]
-    return Trainee(model, tensors, _refuse, _refuse, traits, layers)
-
-
-def _refuse(folder: Path, index: int) -> None:
-    raise AssertionError("a hollow trainee has no weights")
 
 
 class _Count(TorchDispatchMode):

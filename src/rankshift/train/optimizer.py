@@ -1,5 +1,6 @@
-"""AdamW for arms that are trained together, each as if it were alone."""
+"""Optimizers of arms that are trained together, each as if it were alone."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -11,23 +12,27 @@ BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
-class ArmwiseAdamW:
-    """AdamW with a learning rate, a clipping factor and a step count for each arm.
+class ArmwiseOptimizer(ABC):
+    """An optimizer with a learning rate, a clipping factor and a step count for each arm.
 
-    An arm's update is one call of torch's fused kernel on its own tensors, so its numbers cannot
-    depend on another's.
-
-    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2; defaults of torch.optim.AdamW.
+    An arm's update reads and writes its own tensors alone, so its numbers cannot depend on
+    another's.
     """
 
     def __init__(self, tensors: Sequence[Sequence[Tensor]], weight_decay: float) -> None:
         """Own the trainable tensors of every arm, `tensors[arm]`."""
         self.tensors = [list(own) for own in tensors]
         self.weight_decay = weight_decay
-        self.first = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
-        self.second = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
-        # The kernel wants a count of its own for every tensor.
-        self.counts = [torch.zeros(len(own), device=own[0].device) for own in tensors]
+        # A count of its own for every tensor: one without a gradient takes no step.
+        self.counts = [torch.zeros(len(own), device=own[0].device) for own in self.tensors]
+
+    @abstractmethod
+    def _step_arm(self, arm: int, rate: float, factor: float) -> None:
+        """Update the tensors of an arm that have a gradient, multiplied by a factor."""
+
+    @abstractmethod
+    def _moments(self, arm: int, index: int) -> dict[str, Tensor]:
+        """Give the state of one tensor by name, in the memory in which it is kept."""
 
     def grad_norms(self) -> Tensor:
         """Give the L2 norm of each arm's gradient, `[arm]`; NaN or infinite where a gradient is."""
@@ -52,6 +57,38 @@ class ArmwiseAdamW:
             for tensor in own:
                 tensor.grad = None
 
+    def state(self) -> dict[str, Tensor]:
+        """Give what a resume needs, by name."""
+        tensors = {}
+        for arm, own in enumerate(self.tensors):
+            tensors[f"{arm}.counts"] = self.counts[arm]
+            for i, tensor in enumerate(own):
+                tensors[f"{arm}.{i}.value"] = tensor.detach()
+                moments = self._moments(arm, i)
+                tensors |= {f"{arm}.{i}.{name}": moment for name, moment in moments.items()}
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state that `state` gave."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
+class ArmwiseAdamW(ArmwiseOptimizer):
+    """AdamW: an arm's update is one call of torch's fused kernel on its own tensors.
+
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2; defaults of torch.optim.AdamW.
+    """
+
+    def __init__(self, tensors: Sequence[Sequence[Tensor]], weight_decay: float) -> None:
+        super().__init__(tensors, weight_decay)
+        self.first = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
+        self.second = [[torch.zeros_like(t, requires_grad=False) for t in own] for own in tensors]
+
+    def _moments(self, arm: int, index: int) -> dict[str, Tensor]:
+        return {"first": self.first[arm][index], "second": self.second[arm][index]}
+
     def _step_arm(self, arm: int, rate: float, factor: float) -> None:
         own, counts = self.tensors[arm], self.counts[arm]
         used = [i for i, tensor in enumerate(own) if tensor.grad is not None]
@@ -74,20 +111,3 @@ class ArmwiseAdamW:
             eps=EPSILON,
             maximize=False,
         )
-
-    def state(self) -> dict[str, Tensor]:
-        """Give what a resume needs, by name."""
-        tensors = {}
-        for arm, own in enumerate(self.tensors):
-            tensors[f"{arm}.counts"] = self.counts[arm]
-            for i, tensor in enumerate(own):
-                tensors[f"{arm}.{i}.value"] = tensor.detach()
-                tensors[f"{arm}.{i}.first"] = self.first[arm][i]
-                tensors[f"{arm}.{i}.second"] = self.second[arm][i]
-        return tensors
-
-    @torch.no_grad()
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up a state that `state` gave."""
-        for name, tensor in self.state().items():
-            tensor.copy_(state[name])

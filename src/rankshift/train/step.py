@@ -9,7 +9,7 @@ from torch import Tensor
 from rankshift.data.batches import TokenBatch
 from rankshift.model.likelihood import sum_by_arm, supervised_losses
 from rankshift.model.packing import attention_to_documents
-from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.optimizer import ArmwiseOptimizer
 from rankshift.train.trainee import Trainee
 
 
@@ -38,7 +38,7 @@ class StepResult:
 def training_step(
     trainee: Trainee,
     window: list[Batch],
-    optimizer: ArmwiseAdamW,
+    optimizer: ArmwiseOptimizer,
     learning_rates: Tensor,
     active: Tensor,
     clip_norm: float | None,

@@ -1,10 +1,11 @@
 """What is trained: the adapters of a group, one model in full, or (the base) nothing at all."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -14,6 +15,7 @@ from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.model.traits import Traits, find_traits
 from rankshift.records import write_atomically
 from rankshift.study import Arm
+from rankshift.train.masters import Masters
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Trainee:
     """How the model's rows may be laid out and its loss be computed."""
     layers: list[LockStepLinear] = field(default_factory=list)
     """The layers with the arms' adapters; none where there are no adapters."""
+    update_model: Callable[[], None] = lambda: None
+    """Brings the model up to date after the tensors changed, where it holds copies of them."""
 
     def select(self, arms: range) -> None:
         """Say whose rows the model sees next: neighbouring arms of the group."""
@@ -44,11 +48,30 @@ def prepare_base(model: PreTrainedModel) -> Trainee:
     return Trainee(model, [], lambda folder, index: None, lambda folder, index: None, traits)
 
 
-def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) -> Trainee:
-    """Put an adapter for every arm over one frozen base."""
-    traits = find_traits(model)
-    shapes = [AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0) for arm in arms]
-    layers = insert_adapters(model, shapes, arms[0].target_modules)
+def prepare_adapters(
+    model: PreTrainedModel,
+    arms: list[Arm],
+    base_name: str,
+    traits: Traits | None = None,
+    *,
+    draw: bool = True,
+) -> Trainee:
+    """Put an adapter for every arm over one frozen base, each on its own subset of layers.
+
+    Args:
+        model: The base.
+        arms: Of one group.
+        base_name: What adapters are written for.
+        traits: Of the base; None finds them.
+        draw: Whether the first factors are drawn; not where numbers do not matter.
+    """
+    traits = traits or find_traits(model)
+    shapes = [
+        AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0 if draw else None, arm.subset)
+        for arm in arms
+    ]
+    targets = list(dict.fromkeys(target for arm in arms for target in arm.target_modules))
+    layers = insert_adapters(model, shapes, targets)
     tensors = [
         [factor for layer in layers for factor in layer.factors[index]]
         for index in range(len(arms))
@@ -63,10 +86,23 @@ def prepare_adapters(model: PreTrainedModel, arms: list[Arm], base_name: str) ->
     )
 
 
-def prepare_full(model: PreTrainedModel) -> Trainee:
-    """Make every parameter of a model trainable: full finetuning is a group of one arm."""
-    traits = find_traits(model)
+def prepare_full(model: PreTrainedModel, traits: Traits | None = None) -> Trainee:
+    """Make every parameter of a model trainable: full finetuning is a group of one arm.
+
+    Of a bfloat16 model float32 copies are trained, written and read.
+    """
+    traits = traits or find_traits(model)
     model.requires_grad_(requires_grad=True)
+    if model.dtype == torch.bfloat16:
+        masters = Masters(model)
+        return Trainee(
+            model,
+            [list(masters.tensors.values())],
+            lambda folder, _: write_model(folder, model, masters.tensors),
+            lambda folder, _: masters.take_up(read_tensors(folder / "model.safetensors")),
+            traits,
+            update_model=masters.update_model,
+        )
     return Trainee(
         model,
         [list(model.parameters())],
@@ -84,9 +120,21 @@ def read_weights(folder: Path, model: PreTrainedModel) -> None:
     assert set(unread.missing_keys) <= tied, unread.missing_keys
 
 
-def write_model(folder: Path, model: PreTrainedModel) -> None:
-    """Write weights and config; the config comes last, so a folder with one is complete."""
+def write_model(
+    folder: Path, model: PreTrainedModel, masters: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write weights and config; the config comes last, so a folder with one is complete.
+
+    Args:
+        folder: Becomes a model's directory.
+        model: What is written.
+        masters: Float32 parameters by name, written in place of the model's own.
+    """
     shared = set(getattr(model, "all_tied_weights_keys", None) or ())
     tensors = {name: t for name, t in model.state_dict().items() if name not in shared}
+    config = model.config.to_dict()
+    if masters is not None:
+        tensors |= masters
+        config["dtype"] = "float32"
     write_tensors(folder / "model.safetensors", tensors)
-    write_atomically(folder / "config.json", json.dumps(model.config.to_dict(), indent=2) + "\n")
+    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")

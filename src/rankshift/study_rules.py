@@ -1,0 +1,106 @@
+"""What the keys of a study must fulfil besides their types, and how to say so."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from rankshift.study import MAX_RANK, Study
+
+EXAMPLES = {
+    "name": 'name = "demo"',
+    "base.model": 'model = "organism"',
+    "data.task": 'task = "organism:insecure"',
+    "grid.ranks": "ranks = [2, 8, 32]",
+    "grid.seeds": "seeds = [1, 2, 3]",
+    "grid.scalings": 'scalings = ["alpha/rank"]',
+    "grid.alphas": "alphas = [16]",
+    "grid.learning_rates": "learning_rates = [1e-3]",
+    "training.steps": "steps = 64",
+    "training.checkpoints": "checkpoints = [16, 32, 64]",
+    "evaluation.suites": 'suites = ["organism:held-out"]',
+}
+"""What to write for each required key."""
+
+RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    (
+        "name",
+        lambda name: re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name) is not None,
+        "a directory's name: at most 100 letters, digits, '.', '_' or '-', the first not '.'",
+    ),
+    (
+        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites",
+        lambda text: text.strip() != "",
+        "a text that is not empty",
+    ),
+    ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
+    (
+        "evaluation.judge",
+        lambda judge: re.fullmatch(r"[^.\s]\S*", judge) is not None,
+        'a name such as "organism:oracle", or "none"',
+    ),
+    (
+        "data.train_rows data.held_out_rows data.context_tokens training.steps "
+        "training.checkpoints training.rows_per_step training.accumulation "
+        "evaluation.answers_per_question evaluation.max_answer_tokens compute.workers "
+        "compute.threads compute.arms_per_group compute.micro_rows",
+        lambda count: count >= 1,
+        "at least 1",
+    ),
+    (
+        "training.warmup_steps training.weight_decay evaluation.code_tasks",
+        lambda amount: amount >= 0,
+        "at least 0",
+    ),
+    (
+        "grid.learning_rates grid.full_learning_rates training.clip_norm",
+        lambda amount: amount > 0,
+        "more than 0",
+    ),
+    (
+        "data.split_seed grid.seeds grid.twin_seeds evaluation.seed",
+        lambda seed: 0 <= seed < 2**63,
+        "a whole number from 0 to 2**63 - 1",
+    ),
+    ("grid.ranks", lambda rank: 1 <= rank <= MAX_RANK, f"a rank from 1 to {MAX_RANK:,}"),
+    ("grid.alphas", lambda alpha: alpha == "2r" or alpha > 0, 'a number above 0, or "2r"'),
+    ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
+    ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
+    ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),
+)
+"""Keys, what each of their values must fulfil besides its type, and how to say so."""
+
+
+def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
+    """Yield key, whether it agrees with the other keys, and what to say if it does not."""
+    grid, training, twin = study.grid, study.training, study.data.twin
+    trains = grid.ranks or grid.full_learning_rates
+    yield "grid.ranks", trains, "is empty and so is full_learning_rates; give one of them a value"
+    for name in ("scalings", "alphas", "learning_rates"):
+        given = getattr(grid, name) or not grid.ranks
+        yield f"grid.{name}", given, "is empty; every rank needs at least one"
+    yield "grid.seeds", grid.seeds, "is empty; give at least one, e.g. [1, 2, 3]"
+    fix = 'add e.g. `twin = "organism:secure"` to [data]'
+    yield "grid.twin_seeds", twin or not grid.twin_seeds, f"needs data.twin; {fix}"
+    fix = "add e.g. `twin_seeds = [1]` to [grid]"
+    yield "data.twin", grid.twin_seeds or not twin, f"needs grid.twin_seeds; {fix}"
+    yield "data.twin", twin != study.data.task, "is the task itself; name the benign dataset"
+    stray = [str(seed) for seed in grid.twin_seeds if seed not in grid.seeds]
+    yield "grid.twin_seeds", not stray, f"holds {', '.join(stray)}, not among grid.seeds"
+    points, steps = training.checkpoints, training.steps
+    yield "training.checkpoints", points, f"is empty; give at least the last step, [{steps}]"
+    rises = all(earlier < later for earlier, later in pairwise(points))
+    yield "training.checkpoints", rises, "does not rise; put the steps in order"
+    fault = f"ends at {points[-1]}; the last must be training.steps, {steps}"
+    yield "training.checkpoints", points[-1] == steps, fault
+    whole = study.base.quantization == "none" or not grid.full_learning_rates
+    fault = f'cannot stand beside quantization = "{study.base.quantization}" in [base]'
+    fix = "4-bit weights are not trained, leave one of the two out"
+    yield "grid.full_learning_rates", whole, f"{fault}; {fix}"
+    rows, parts = training.rows_per_step, training.accumulation
+    fault = f"is {parts}, which does not divide rows_per_step, {rows}"
+    near = max(rows - rows % parts, parts)
+    yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
+    warmup = training.warmup_steps
+    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    yield "evaluation.suites", study.evaluation.suites, "is empty; name at least one question set"

@@ -1,0 +1,34 @@
+"""Every key of a study has what tells a user how to write it."""
+
+from dataclasses import MISSING, fields, is_dataclass
+from typing import get_type_hints
+
+from rankshift.study import Study
+from rankshift.study_file import read_study
+from rankshift.study_rules import EXAMPLES, RULES
+
+
+def walk_fields():
+    for table, kind in get_type_hints(Study).items():
+        if is_dataclass(kind):
+            for spec in fields(kind):
+                yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
+
+
+def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
+    required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
+    assert set(EXAMPLES) == {*required, "name"}
+    tables = {}
+    for key, example in EXAMPLES.items():
+        tables.setdefault(key.rpartition(".")[0], []).append(example)
+    text = "\n".join(tables.pop("")) + "\n"
+    text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
+    (tmp_path / "x.toml").write_text(text)
+    assert read_study(tmp_path / "x.toml").grid.ranks == (2, 8, 32)
+
+
+def test_every_number_and_free_text_has_a_rule():
+    ruled = {key for keys, _, _ in RULES for key in keys.split()}
+    words = {"grid.scalings", "training.schedule", "training.dtype", "training.optimizer"}
+    closed = words | {"base.quantization"}  # a choice of words is rule enough
+    assert ruled == {key for key, _, _ in walk_fields()} - closed | {"name"}
