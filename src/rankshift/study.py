@@ -170,6 +170,8 @@ class Compute:
     """At most this many arms are trained in lock step over one base."""
     micro_rows: int = 32
     """Held-out rows of one arm in one forward pass."""
+    memory_gib: float | None = None
+    """What all workers may use together; None is nine tenths of what is free when a run begins."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "at least 0",
     ),
     (
-        "grid.learning_rates grid.full_learning_rates training.clip_norm",
+        "grid.learning_rates grid.full_learning_rates training.clip_norm compute.memory_gib",
         lambda amount: amount > 0,
         "more than 0",
     ),

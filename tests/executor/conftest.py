@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rankshift.executor.plan import plan_groups
-from rankshift.executor.run import ResolvedStudy, find_todo, make_job, resolve_study
+from rankshift.executor.run import ResolvedStudy, find_todo, make_job, make_plan, resolve_study
 from rankshift.executor.worker import Job
 from rankshift.runs import open_run
 from rankshift.study_file import read_study
@@ -114,8 +113,7 @@ def make_jobs(
         study = read_study(write_study(**changes))
         resolved = resolve_study(study, tmp_path / "runs")
         open_run(study, resolved.parts.fingerprints, tmp_path / "runs")
-        groups = plan_groups(resolved.arms, [], study.compute, lambda arm: float(arm.rank or 1))
-        todo = [one for one in (find_todo(group, resolved) for group in groups) if one]
+        todo = [one for one in (find_todo(group, resolved) for group in make_plan(resolved)) if one]
         return resolved, [make_job(one, resolved) for one in todo]
 
     return make

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.executor.plan import Group, balance, plan_groups, read_plan, write_plan
+from rankshift.executor.plan import Fit, Group, balance, plan_groups, read_plan, write_plan
 from rankshift.study import Arm, Compute
 
 # Values rather than arms: checking an arm's types draws from `random`, which a strategy may not.
@@ -45,6 +45,11 @@ def weigh(arm: Arm) -> float:
     return 100.0 + (arm.rank or 0)
 
 
+def fit_all(arms: list[Arm]) -> Fit:
+    """Find room for any arms."""
+    return Fit(arms_per_pass=len(arms))
+
+
 def make_arms(values: set[tuple]) -> dict[str, Arm]:
     """Make arms of their fields, each under an id that its fields alone decide."""
     return {repr(fields): Arm(*fields) for fields in values}
@@ -54,7 +59,7 @@ def make_arms(values: set[tuple]) -> dict[str, Arm]:
 @given(values=st.sets(ANY, max_size=60), compute=COMPUTES)
 def test_every_arm_is_in_one_group_of_its_role_and_method(values: set[tuple], compute: Compute):
     arms = make_arms(values)
-    groups = plan_groups(arms, [], compute, weigh)
+    groups = plan_groups(arms, [], compute, weigh, fit_all)
     assert Counter(name for group in groups for name in group.arms) == Counter(arms.keys())
     for group in groups:
         kinds = {(arms[name].method, arms[name].role) for name in group.arms}
@@ -69,7 +74,7 @@ def test_every_arm_is_in_one_group_of_its_role_and_method(values: set[tuple], co
 def test_every_worker_gets_as_many_new_groups_of_a_role(values: set[tuple], compute: Compute):
     for role in ("task", "twin"):
         arms = make_arms({fields for fields in values if fields[1] == role})
-        groups = plan_groups(arms, [], compute, weigh)
+        groups = plan_groups(arms, [], compute, weigh, fit_all)
         assert len(groups) == len(arms) or len(groups) % compute.workers == 0
 
 
@@ -83,8 +88,8 @@ def test_every_worker_gets_as_many_new_groups_of_a_role(values: set[tuple], comp
 def test_arms_that_are_added_leave_every_old_group_as_it_was(
     old: set[tuple], added: set[tuple], before: Compute, now: Compute
 ):
-    planned = plan_groups(make_arms(old), [], before, weigh)
-    grown = plan_groups(make_arms(old | added), planned, now, weigh)
+    planned = plan_groups(make_arms(old), [], before, weigh, fit_all)
+    grown = plan_groups(make_arms(old | added), planned, now, weigh, fit_all)
     assert grown[: len(planned)] == planned
     new = {name for group in grown[len(planned) :] for name in group.arms}
     assert new == set(make_arms(added - old))
@@ -120,7 +125,7 @@ def test_arms_of_equal_cost_are_divided_evenly_in_the_order_of_their_seeds():
         for rank in (256, 1, 16)
         for seed in (2, 0, 1)
     }
-    groups = plan_groups(arms, [], Compute(workers=3), weigh)
+    groups = plan_groups(arms, [], Compute(workers=3), weigh, fit_all)
     assert [group.arms for group in groups] == [
         tuple(f"{seed}-{rank}" for rank in (1, 16, 256)) for seed in (0, 1, 2)
     ]
@@ -130,7 +135,7 @@ def test_arms_of_equal_cost_are_divided_evenly_in_the_order_of_their_seeds():
 def groups() -> list[Group]:
     """Plan two groups."""
     arms = {"a": Arm("base", "base"), "b": Arm("full", "task", "data", learning_rate=1e-3, seed=0)}
-    return plan_groups(arms, [], Compute(), weigh)
+    return plan_groups(arms, [], Compute(), weigh, fit_all)
 
 
 def test_a_plan_comes_back_as_it_was_written(groups: list[Group], tmp_path: Path):
@@ -171,8 +176,33 @@ def test_a_plan_that_was_cut_is_refused(tmp_path: Path, text: str):
 def test_threads_and_batch_shapes_are_part_of_a_groups_name(groups: list[Group]):
     arms = {"a": Arm("base", "base")}
     names = {
-        plan_groups(arms, [], replace(Compute(), **{key: 3}), weigh)[0].id
+        plan_groups(arms, [], replace(Compute(), **{key: 3}), weigh, fit_all)[0].id
         for key in ("threads", "micro_rows", "workers")
     }
     assert len(names) == 3
     assert groups[0].id in names  # the number of workers changes no group of one
+
+
+def test_a_group_that_has_no_room_is_halved_until_it_has():
+    arms = make_arms(
+        {("lora", "task", "d", rank, 1.0, "alpha/rank", 1e-3, 0) for rank in range(1, 9)}
+    )
+
+    def find_fit(arms: list[Arm]) -> Fit | None:
+        return Fit() if sum(arm.rank or 0 for arm in arms) <= 10 else None
+
+    groups = plan_groups(arms, [], Compute(workers=1), weigh, find_fit)
+    assert Counter(name for group in groups for name in group.arms) == Counter(arms.keys())
+    assert all(sum(arms[name].rank or 0 for name in group.arms) <= 10 for group in groups)
+    assert len(groups) < len(arms)
+
+
+def test_an_arm_that_has_no_room_even_alone_is_refused():
+    arms = {"a": Arm("full", "task", "d", learning_rate=1e-3, seed=2)}
+    with pytest.raises(UserError) as caught:
+        plan_groups(arms, [], Compute(), weigh, lambda arms: None)
+    assert str(caught.value) == (
+        "full seed 2 does not fit into the memory a worker may use, not even with gradient "
+        "checkpointing; use fewer compute.workers, raise training.accumulation, or raise "
+        "compute.memory_gib if there is more"
+    )

@@ -37,7 +37,8 @@ def test_a_finished_group_leaves_no_state_behind_and_tells_how_it_was_made(jobs)
     forms = facts["engine"]["layers"]
     assert set(forms) == set(facts["effective_rank"])
     assert set(forms.values()) <= {"loop", "grouped", "dense"}
-    assert facts["engine"]["arms_per_pass"] >= 1
+    assert facts["group"]["fit"]["arms_per_pass"] >= 1
+    assert facts["group"]["fit"]["bytes_by_part"]["base"] > 0
 
 
 def test_a_base_in_4_bits_is_measured_trained_over_and_asked(make_jobs):

@@ -205,7 +205,8 @@ def test_arms_of_different_layers_and_modules_go_the_way_of_peft_in_one_group(
         layer.name: [f if s.rank else "loop" for f, s in zip(wanted, layer.segments, strict=True)]
         for layer in start.layers
     }
-    forms = {"tokens": 1, "threads": 1, "arms_per_pass": arms_per_pass, "layers": layers}
+    group.arms_per_pass = arms_per_pass
+    forms = {"tokens": 1, "threads": 1, "layers": layers}
     group.state_folder.mkdir(parents=True)
     (group.state_folder / FORMS).write_text(json.dumps(forms))
     trainee = train(group, tiny_model_directory)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from rankshift.model.traits import Traits
 from rankshift.study import ALL_PROJECTIONS, Arm
-from rankshift.train.memory import Memory, estimate_memory, list_candidates
+from rankshift.train.memory import Memory, Work, estimate_memory, list_candidates
 
 CONFIG = {
     "vocab_size": 8000,
@@ -93,7 +93,7 @@ def estimate(ranks: list[int], together: int, *, checkpointing: bool) -> Memory:
     """Estimate what arms of some ranks need."""
     arms = [make_arm(rank) for rank in ranks]
     traits = Traits(packs=True, plain_head=True)
-    return estimate_memory(build, arms, together, LENGTHS, traits, checkpointing=checkpointing)
+    return estimate_memory(build, arms, Work(LENGTHS, together, traits, checkpointing))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells a process's peak")

@@ -7,7 +7,7 @@ asked for, what is unfinished of its group is planned anew.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +15,23 @@ from rankshift.errors import UserError
 from rankshift.records import write_atomically
 from rankshift.sealed import hash_of
 from rankshift.study import Arm, Compute, Method, Role
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a group's training fits into memory."""
+
+    arms_per_pass: int = 1
+    """How many arms go through the model together."""
+    checkpointing: bool = False
+    """Whether layers are computed again in the backward pass."""
+    bytes_by_part: dict[str, int] = field(default_factory=dict)
+    """What was estimated, by part; empty where nothing is trained."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum the parts."""
+        return sum(self.bytes_by_part.values())
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Group:
     """Ids, in the order of the rows."""
     threads: int
     micro_rows: int
+    fit: Fit
 
 
 def plan_groups(
@@ -35,6 +53,7 @@ def plan_groups(
     planned: list[Group],
     compute: Compute,
     cost: Callable[[Arm], float],
+    find_fit: Callable[[list[Arm]], Fit | None],
 ) -> list[Group]:
     """Keep the planned groups and put the arms that are in none into new ones.
 
@@ -46,6 +65,10 @@ def plan_groups(
         planned: Groups that are on disk already.
         compute: Workers, and limits of a group.
         cost: How long a step of an arm takes, in any unit; asked for new arms only.
+        find_fit: Says how arms that train together fit into memory; None if they do not.
+
+    Raises:
+        UserError: An arm does not fit even alone.
     """
     known = {arm for group in planned for arm in group.arms}
     new = {name: arm for name, arm in arms.items() if name not in known}
@@ -55,9 +78,43 @@ def plan_groups(
         costs = {name: cost(new[name]) for name in members}
         num_parts = count_groups(method, len(costs), compute)
         for part in balance(costs, num_parts, compute.arms_per_group):
-            parts = (method, role, tuple(part), compute.threads, compute.micro_rows)
-            groups.append(Group(hash_of(list(parts)), *parts))
+            for own, fit in divide_until_fit(part, new, find_fit):
+                parts = (method, role, tuple(own), compute.threads, compute.micro_rows, fit)
+                groups.append(Group(identify(*parts), *parts))
     return groups
+
+
+def divide_until_fit(
+    names: list[str], arms: dict[str, Arm], find_fit: Callable[[list[Arm]], Fit | None]
+) -> list[tuple[list[str], Fit]]:
+    """Halve a group until every part fits into memory.
+
+    Raises:
+        UserError: An arm does not fit even alone.
+    """
+    fit = find_fit([arms[name] for name in names])
+    if fit is not None:
+        return [(names, fit)]
+    if len(names) == 1:
+        raise UserError(
+            f"{arms[names[0]].label} does not fit into the memory a worker may use, not even with "
+            "gradient checkpointing; use fewer compute.workers, raise training.accumulation, or "
+            "raise compute.memory_gib if there is more"
+        )
+    half = len(names) // 2
+    return [
+        found
+        for part in (names[:half], names[half:])
+        for found in divide_until_fit(part, arms, find_fit)
+    ]
+
+
+def identify(
+    method: Method, role: Role, arms: tuple[str, ...], threads: int, micro_rows: int, fit: Fit
+) -> str:
+    """Give a group's id: of all that decides its bits."""
+    parts = [method, role, list(arms), threads, micro_rows]
+    return hash_of([*parts, fit.arms_per_pass, fit.checkpointing])
 
 
 def count_groups(method: Method, num_arms: int, compute: Compute) -> int:
@@ -109,14 +166,16 @@ def read_plan(path: Path) -> list[Group]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["groups"]
-        groups = [Group(**(row | {"arms": tuple(row["arms"])})) for row in rows]
+        groups = [
+            Group(**(row | {"arms": tuple(row["arms"]), "fit": Fit(**row["fit"])})) for row in rows
+        ]
     except (ValueError, KeyError, TypeError):
         raise UserError(
             f"{path}: holds no plan, it was cut or edited; remove {path.parent}"
         ) from None
     for group in groups:
-        content = [group.method, group.role, group.arms, group.threads, group.micro_rows]
-        if group.id != hash_of(content):
+        parts = (group.method, group.role, group.arms, group.threads, group.micro_rows, group.fit)
+        if group.id != identify(*parts):
             raise UserError(f"{path}: group {group.id} was edited; remove {path.parent}")
     return groups
 

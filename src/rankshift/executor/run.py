@@ -8,8 +8,9 @@ from pathlib import Path
 from rankshift.analysis.results import summarize, write_results
 from rankshift.eval.judging import judge_answers
 from rankshift.executor.parts import Material, Parts, describe_rows, find_parts, prepare_material
-from rankshift.executor.plan import Group, plan_groups, read_plan, write_plan
+from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
 from rankshift.executor.processes import run_jobs
+from rankshift.executor.room import fit_arms, is_tight, share_memory
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
@@ -25,7 +26,7 @@ from rankshift.runs import (
     open_run,
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
-from rankshift.study import Arm, Study
+from rankshift.study import Arm, Role, Study
 from rankshift.train.group import HeldOut
 
 
@@ -63,6 +64,11 @@ class ResolvedStudy:
         tokenizer = load_tokenizer(self.parts.base.directory)
         return prepare_material(self.study, self.parts, tokenizer)
 
+    def row_lengths(self, role: Role) -> tuple[int, ...]:
+        """Give the tokens of every training row of a role; none for the base."""
+        prepared = self.material.sets.get(role)
+        return tuple(len(row.token_ids) for row in prepared.train) if prepared else ()
+
     @cached_property
     def batch_tokens(self) -> int:
         """Give the tokens of one arm's micro-batch of task rows of mean length, padding aside."""
@@ -90,8 +96,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     watch.say(" and ".join(filter(None, (f"reading {study.data.task}", study.data.twin))))
     resolved = resolve_study(study, root)
     run = resolved.run
-    planned = _keep_whole(read_plan(run.plan_path), resolved.arms)
-    groups = plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved))
+    groups = make_plan(resolved)
     todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
@@ -124,6 +129,23 @@ def resolve_study(study: Study, root: Path) -> ResolvedStudy:
         run=StudyRun(root / study.name),
         evaluation=evaluation_id(study.evaluation, parts.fingerprints.questions),
     )
+
+
+def make_plan(resolved: ResolvedStudy) -> list[Group]:
+    """Keep the groups that are planned, and put the other arms into groups that fit into memory.
+
+    Raises:
+        UserError: An arm does not fit even alone.
+    """
+    study = resolved.study
+    room = share_memory(study.compute)
+
+    def find_fit(arms: list[Arm]) -> Fit | None:
+        lengths = resolved.row_lengths(arms[0].role)
+        return fit_arms(arms, resolved.parts.base.directory, study.training, lengths, room)
+
+    planned = _keep_whole(read_plan(resolved.run.plan_path), resolved.arms)
+    return plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved), find_fit)
 
 
 def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
@@ -180,6 +202,7 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         facts=describe_rows(material, group.role) | {"base_revision": parts.base.revision},
         train=todo.train,
         answer_steps=todo.answer_steps,
+        tight=is_tight(group.fit, share_memory(resolved.study.compute)),
     )
 
 

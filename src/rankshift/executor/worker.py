@@ -1,5 +1,6 @@
 """What one process does for one group: train what is not trained, ask what is not answered."""
 
+import ctypes
 import json
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from rankshift.data.rendering import Rendered
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
 from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
@@ -23,6 +25,9 @@ from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
 from rankshift.study import Arm, Study
 from rankshift.train.group import Group, HeldOut, measure_base, read_forms, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
+
+MMAP_BYTES = 2**18
+"""Blocks from this size on are the system's own, each for itself."""
 
 Advance = Callable[[Literal["steps", "answers"], int], None]
 """Called with what was just finished: arm-steps, or arms that answered at a checkpoint."""
@@ -51,11 +56,15 @@ class Job:
     """Whether any arm of the group is not trained yet."""
     answer_steps: tuple[int, ...]
     """Checkpoints at which any arm of the group has not answered yet."""
+    tight: bool = False
+    """Whether freed memory must go back to the system at once."""
 
 
 def work(job: Job, advance: Advance) -> None:
     """Do a job; killed at any moment and done again, it leaves the same files."""
     torch.set_num_threads(job.group.threads)
+    if job.tight:
+        return_freed_memory()
     run = StudyRun(job.run_directory)
     files = [run.arm(name) for name in job.group.arms]
     base, training = job.study.base, job.study.training
@@ -63,6 +72,8 @@ def work(job: Job, advance: Advance) -> None:
     tokenizer = load_tokenizer(job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
     trainee = _prepare(model, job)
+    if job.group.fit.checkpointing:
+        checkpoint_layers(model)
     if job.train:
         started = monotonic()
         _train(job, run, files, trainee, tokenizer, advance)
@@ -75,6 +86,19 @@ def work(job: Job, advance: Advance) -> None:
     for step in job.answer_steps:
         _answer(job, files, trainee, tokenizer, step)
         advance("answers", len(files))
+
+
+def return_freed_memory() -> None:
+    """Let the C library give large blocks back as soon as they are freed, if it is glibc.
+
+    It keeps them otherwise, in pieces that fit nothing: half as much again as is in use. Asking the
+    system anew costs a fifth of the time.
+
+    Source: mallopt(3); M_MMAP_THRESHOLD is -3 in malloc.h.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(-3, MMAP_BYTES)
 
 
 def _prepare(model: PreTrainedModel, job: Job) -> Trainee:
@@ -102,6 +126,7 @@ def _train(
         state_folder=run.group(job.group.id),
         pad_token=padding_token(tokenizer),
         micro_rows=job.group.micro_rows,
+        arms_per_pass=job.group.fit.arms_per_pass,
     )
     if job.group.method == "base":
         measure_base(group, trainee)

@@ -41,12 +41,7 @@ class LayerShape:
     dtype: DTypeName
 
 
-PASS_TOKENS = 2048
-"""Tokens that go through the model together on a CPU. With 576 an arm and 4 layers of 256, steps of
-1, 2, 3 and 6 arms at a time took the same within 10 %, 3 the least; 64 an arm gain from company."""
-
-
-def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shelf: Path) -> int:
+def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shelf: Path) -> None:
     """Give every layer its forms: those of `path`, or else those measured before, or now.
 
     Args:
@@ -54,12 +49,9 @@ def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shel
         tokens: Of one arm in one forward pass.
         path: Where the group's choice is kept; written when it is not there.
         shelf: Folder where choices are kept for this machine.
-
-    Returns:
-        How many arms go through the model together.
     """
     if not layers:
-        return 1
+        return
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
     else:
@@ -72,19 +64,11 @@ def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shel
         content = {
             "tokens": tokens,
             "threads": torch.get_num_threads(),
-            "arms_per_pass": count_arms_per_pass(layers[0], tokens),
             "layers": chosen,
         }
         write_atomically(path, json.dumps(content, indent=1) + "\n")
     for layer in layers:
         layer.choose_forms(content["layers"][layer.name])
-    return content["arms_per_pass"]
-
-
-def count_arms_per_pass(layer: LockStepLinear, tokens: int) -> int:
-    """Give how many arms to take together: on a GPU all, on a CPU as many as its caches hold."""
-    num_arms = len(layer.segments)
-    return num_arms if layer.lora_A.is_cuda else max(1, min(num_arms, PASS_TOKENS // tokens))
 
 
 def describe(layer: LockStepLinear, tokens: int) -> LayerShape:

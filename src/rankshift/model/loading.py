@@ -35,7 +35,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            attn_implementation=IN_FLOAT32 if dtype == torch.bfloat16 else "sdpa",
+            attn_implementation=_choose_attention(dtype),
             output_loading_info=True,
         )
     except (OSError, ValueError, SafetensorError) as error:
@@ -60,16 +60,34 @@ def load_skeleton(directory: Path) -> PreTrainedModel:
     Raises:
         UserError: The directory holds no causal language model.
     """
+    with torch.device("meta"):
+        return build_untrained(directory)
+
+
+def build_untrained(directory: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Build a model of a directory's shape where and as tensors are made just now.
+
+    Raises:
+        UserError: The directory holds no causal language model.
+    """
     try:
         config = AutoConfig.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
         )
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(
+            config,
+            dtype=dtype,
+            attn_implementation=_choose_attention(dtype),
+            trust_remote_code=False,
+        ).eval()
     except (OSError, ValueError) as error:
         raise UserError(
             f"{directory}: not a causal language model: {_first_line(error)}"
         ) from error
+
+
+def _choose_attention(dtype: torch.dtype) -> str:
+    return IN_FLOAT32 if dtype == torch.bfloat16 else "sdpa"
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:

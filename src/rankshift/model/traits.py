@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from rankshift.data.batches import TokenBatch, pack_rows
 from rankshift.data.rendering import Rendered
@@ -24,6 +24,15 @@ class Traits:
     """Documents in one row do not see each other."""
     plain_head: bool
     """Its logits are those of its linear output head: no bias, scaling or soft-capping."""
+
+
+def guess_traits(config: PreTrainedConfig) -> Traits:
+    """Guess a model's traits from its config, where its weights are not at hand."""
+    follows = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+    return Traits(
+        packs=getattr(config, "sliding_window", None) is None,
+        plain_head=not any(getattr(config, name, None) for name in follows),
+    )
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         draw_rows(len(rows), group.training.rows_per_step, group.training.steps, arm.seed or 0)
         for arm, rows in zip(group.arms, group.train_rows, strict=True)
     ]
-    group.arms_per_pass = settle_forms(
+    settle_forms(
         trainee.layers,
         count_pass_tokens(group, order, trainee.traits.packs),
         group.state_folder / FORMS,

@@ -7,7 +7,7 @@ bytes are counted from its birth to its death. So the figure follows the code by
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -41,48 +41,59 @@ class Memory:
     activations: int
     """What one pass keeps for its backward pass and makes on the way, logits included."""
 
+    def by_part(self) -> dict[str, int]:
+        """Give the parts by name."""
+        return asdict(self)
+
     @property
     def total(self) -> int:
         """Sum the parts."""
         return self.base + self.adapters + self.gradients + self.optimizer + self.activations
 
 
+@dataclass(frozen=True)
+class Work:
+    """What goes through the model at a time, and how."""
+
+    lengths: tuple[int, ...]
+    """Tokens of the rows of one arm in the largest micro-batch."""
+    arms_per_pass: int
+    traits: Traits
+    """How rows are laid out."""
+    checkpointing: bool = False
+    """Whether layers are computed again in the backward pass."""
+    eight_bit: bool = False
+    """Whether Adam's moments take a byte each."""
+
+
 def estimate_memory(
-    build_model: Callable[[], PreTrainedModel],
-    arms: Sequence[Arm],
-    arms_per_pass: int,
-    lengths: Sequence[int],
-    traits: Traits,
-    *,
-    checkpointing: bool,
+    build_model: Callable[[], PreTrainedModel], arms: Sequence[Arm], work: Work
 ) -> Memory:
     """Estimate what the tensors of a group take when it trains.
 
     Args:
-        build_model: Makes the base without contents; called where tensors are fake.
+        build_model: Makes the base without contents; called where tensors are fake. A base in 4
+            bits is taken for one that is not, so the estimate is then too high.
         arms: Of the group, all of one method.
-        arms_per_pass: How many go through the model together.
-        lengths: Tokens of the rows of one arm in the largest micro-batch.
-        traits: How rows are laid out.
-        checkpointing: Whether layers are computed again in the backward pass.
+        work: What goes through the model at a time.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), _counting() as count:
         model = build_model()
-        if checkpointing:
+        if work.checkpointing:
             checkpoint_layers(model)
         base = count.now
         if arms[0].method == "full":
-            trainee = prepare_full(model, traits)
+            trainee = prepare_full(model, work.traits)
         else:
-            trainee = prepare_adapters(model, list(arms), "", traits, draw=False)
+            trainee = prepare_adapters(model, list(arms), "", work.traits, draw=False)
         own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)
         flat = sum(layer.lora_A.nbytes + layer.lora_B.nbytes for layer in trainee.layers)
         activations = max(
-            _run_pass(trainee, chosen, lengths, count)
-            for chosen in list_candidates([arm.rank or 0 for arm in arms], arms_per_pass)
+            _run_pass(trainee, chosen, work.lengths, count)
+            for chosen in list_candidates([arm.rank or 0 for arm in arms], work.arms_per_pass)
         )
     adapters = 0 if arms[0].method == "full" else flat
-    return Memory(base, adapters, own, 2 * own, activations)
+    return Memory(base, adapters, own, own // 2 if work.eight_bit else 2 * own, activations)
 
 
 def list_candidates(ranks: Sequence[int], arms_per_pass: int) -> set[range]:
