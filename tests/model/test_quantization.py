@@ -68,6 +68,11 @@ def test_a_layer_takes_an_eighth_of_the_memory_of_float32():
     assert torch.equal(layer(torch.eye(256)), layer.weight.t() + linear.bias)
 
 
+def test_the_scales_move_with_the_weights():
+    layer = Nf4Linear(nn.Linear(64, 64)).to("meta")
+    assert {layer.packed.device.type, layer.state.absmax.device.type} == {"meta"}
+
+
 def test_without_bitsandbytes_the_fix_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
     with pytest.raises(UserError) as caught:

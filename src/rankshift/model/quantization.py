@@ -43,6 +43,12 @@ class Nf4Linear(nn.Module):
         """Give the weights `[d_out, d_in]` in the base's type: made anew at every reading."""
         return load_bitsandbytes().functional.dequantize_4bit(self.packed, self.state)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Move the scales too when the model is moved to another device."""
+        moved = super()._apply(fn, recurse)
+        self.state.to(self.packed.device)
+        return moved
+
     def forward(self, x: Tensor) -> Tensor:
         """Take `[..., d_in]`; give `[..., d_out]`."""
         return nn.functional.linear(x, self.weight, self.bias)
