@@ -4,7 +4,7 @@ Counted are matrix products with weights; attention's own products, norms, activ
 optimizer come on top, so the limit is never reached.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,17 +120,23 @@ def measure_rate(dtype: torch.dtype, processes: int) -> float:
 def repeat_product(dtype_name: str) -> float:
     """Multiply for some seconds; give operations per second."""
     torch.set_num_threads(1)
+    multiply = make_product(getattr(torch, dtype_name))
+    meet()
+    return max(multiply(clock) for _ in range(WINDOWS))
+
+
+def make_product(dtype: torch.dtype) -> Callable[[Callable[[], float]], float]:
+    """Make what multiplies for a window and gives operations per second, by a given clock."""
     rows, d_in, d_out = PRODUCT
-    dtype = getattr(torch, dtype_name)
     left, right = torch.ones(rows, d_in, dtype=dtype), torch.ones(d_in, d_out, dtype=dtype)
     out = torch.empty(rows, d_out, dtype=dtype)
     torch.mm(left, right, out=out)
-    meet()
-    rates = []
-    for _ in range(WINDOWS):
-        begin, count = clock(), 0
-        while (seconds := clock() - begin) < WINDOW_SECONDS:
+
+    def multiply(read: Callable[[], float]) -> float:
+        begin, count = read(), 0
+        while (seconds := read() - begin) < WINDOW_SECONDS:
             torch.mm(left, right, out=out)
             count += 1
-        rates.append(2.0 * rows * d_in * d_out * count / seconds)
-    return max(rates)
+        return 2.0 * rows * d_in * d_out * count / seconds
+
+    return multiply
