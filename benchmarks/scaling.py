@@ -18,23 +18,13 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.growth import Case, Findings, Plan, Timing, marginal_ratios, sum_up, tabulate
 from benchmarks.limit import Operations, count_operations, make_product
-from benchmarks.measuring import (
-    RESULTS,
-    Turns,
-    clock,
-    spread_of,
-    take_turns,
-    warn_of_others,
-    write_results,
-    write_table,
-)
-from benchmarks.profiling import KINDS, Operation, Profile, add_up, make_recorder
+from benchmarks.measuring import RESULTS, Turns, clock, take_turns, write_results
+from benchmarks.profiling import Operation, Profile, add_up, make_recorder
 from benchmarks.sweep import (
     DTYPE_NAMES,
     RANKS,
-    ROW_TOKENS,
-    ROWS_PER_STEP,
     TORCH_DTYPES,
     Sweep,
     build_group,
@@ -46,8 +36,6 @@ from rankshift.train.group import Group, read_forms, train_group
 from rankshift.train.trainee import Trainee
 
 NAME = "scaling"
-BAR = 1.2
-"""Time that joining arms may add, over their share of the arithmetic."""
 STEPS = 3
 """Of each case in a round; the first prepares memory and is not counted."""
 ONE_RANK = 32
@@ -55,40 +43,6 @@ MIXED = (32, 512, 2, 128, 8, 256, 16, 64, 4, 32, 2, 128, 8, 16, 64, 4)
 """Ranks of a mixed group as it grows; nine of them are each rank once."""
 GROUP_SIZES = (1, 2, 4, 9, 16)
 ROWS = (2, 4, 8, 16, 32, 64)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A group of arms, and how much each of them sees in a step."""
-
-    ranks: tuple[int, ...]
-    rows: int = ROWS_PER_STEP
-
-    @property
-    def tokens(self) -> int:
-        """Give the tokens of one arm's step."""
-        return self.rows * ROW_TOKENS
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured."""
-
-    one_rank: tuple[Case, ...]
-    """Groups that grow by arms of one rank."""
-    mixed: tuple[Case, ...]
-    """Groups that grow by arms of other ranks."""
-    ranks: tuple[Case, ...]
-    """One arm, of larger and larger rank."""
-    tokens: tuple[Case, ...]
-    """One arm that sees more and more."""
-    profiled: Case
-
-    @property
-    def cases(self) -> list[Case]:
-        """Give each case once."""
-        every = (*self.one_rank, *self.mixed, *self.ranks, *self.tokens, self.profiled)
-        return list(dict.fromkeys(every))
 
 
 FULL = Plan(
@@ -107,23 +61,6 @@ QUICK = Plan(
 )
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a step of a group takes."""
-
-    operations: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The shortest of a round's steps."""
-
-    seconds: float
-    core_seconds: float
-    """Computed by this process, whatever others did meanwhile."""
-
-
 @dataclass
 class Bench:
     """A case that is ready to be trained."""
@@ -133,35 +70,6 @@ class Bench:
     operations: Operations
 
 
-@dataclass
-class Findings:
-    """What was measured in one dtype."""
-
-    operations: dict[Case, Operations]
-    timings: dict[Case, list[Timing]]
-    """A round after another."""
-    others_cores: list[float]
-    rate: float
-    """Operations per second of one thread in one plain product."""
-
-    def cost(self, case: Case) -> Cost:
-        """Give a case's arithmetic and its shortest time: others can only lengthen one."""
-        shortest = min(timing.core_seconds for timing in self.timings[case])
-        return Cost(self.operations[case].total, shortest)
-
-    def share(self, case: Case) -> float:
-        """Give which part of the measured rate a step reaches."""
-        cost = self.cost(case)
-        return cost.operations / cost.seconds / self.rate
-
-
-def marginal_ratio(before: Cost, after: Cost) -> float:
-    """Give what joining arms add to a group's time, over their share of the group's arithmetic."""
-    added_time = (after.seconds - before.seconds) / before.seconds
-    added_operations = (after.operations - before.operations) / before.operations
-    return added_time / added_operations
-
-
 def main() -> None:
     """Measure, print Markdown, and write the results."""
     options = read_options()
@@ -169,17 +77,19 @@ def main() -> None:
     plan = QUICK if options.quick else FULL
     asked = {name: str(value) for name, value in vars(options).items() if name != "results"}
     figures: dict[str, object] = {"options": asked}
+    by_dtype: dict[str, Findings] = {}
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         sweep = make_sweep((plan.ranks[0].ranks[0],), STEPS, Path(folder))
         for dtype in options.dtypes.split(","):
             benches = {case: prepare(sweep, case, dtype) for case in plan.cases}
-            findings = measure(benches, dtype, options.rounds)
-            seen = profile_steps(benches[plan.profiled], plan.profiled, options.rounds)
-            print(*tabulate(plan, findings, dtype), sep="\n")
-            print(*tabulate_profile(plan.profiled, findings, seen), sep="\n", flush=True)
-            figures[dtype] = describe(plan, benches, findings, seen)
-            lines.append(sum_up(plan, findings, seen, dtype))
+            findings = measure(benches, dtype, plan.profiled, options.rounds)
+            by_dtype[dtype] = findings
+            figures[dtype] = describe(plan, benches, findings)
+            lines.append(sum_up(NAME, dtype, plan, findings))
+    rates = ", ".join(f"{name} {f.rate / 1e9:.0f} GFLOP/s" for name, f in by_dtype.items())
+    print(f"one thread in one product: {rates}")
+    print(*tabulate(plan, by_dtype), "", sep="\n")
     print(f"raw figures: {write_results(NAME, figures, lines, options.results)}\n")
     print(*lines, sep="\n")
 
@@ -206,8 +116,8 @@ def prepare(sweep: Sweep, case: Case, dtype: str) -> Bench:
     return Bench(build_group(own, arms), build_trainee(own, arms, dtype), operations)
 
 
-def measure(benches: dict[Case, Bench], dtype: str, rounds: int) -> Findings:
-    """Train every case once a round, each right after a look at the rate."""
+def measure(benches: dict[Case, Bench], dtype: str, profiled: Case, rounds: int) -> Findings:
+    """Train every case once a round, each right after a look at the rate; then profile one."""
     multiply = make_product(TORCH_DTYPES[dtype])
     rates: list[float] = []
 
@@ -225,7 +135,9 @@ def measure(benches: dict[Case, Bench], dtype: str, rounds: int) -> Findings:
     )
     (found,), (others,) = turns.by_side.values(), turns.others_cores.values()
     timings = {case: [by_case[case] for by_case in found] for case in benches}
-    return Findings({c: b.operations for c, b in benches.items()}, timings, others, max(rates))
+    operations = {case: bench.operations for case, bench in benches.items()}
+    seen = profile_steps(benches[profiled], profiled, rounds)
+    return Findings(operations, timings, others, max(rates), seen)
 
 
 def time_steps(bench: Bench) -> Timing:
@@ -269,71 +181,7 @@ def profile_step(bench: Bench, case: Case) -> Profile:
     return add_up(operations, moments[-1] - moments[-2], set(case.ranks), vocabulary)
 
 
-def marginal_ratios(cases: Sequence[Case], findings: Findings) -> list[float]:
-    """Give the marginal ratio of every group but the smallest, over the next smaller one."""
-    costs = [findings.cost(case) for case in cases]
-    return [marginal_ratio(*pair) for pair in pairwise(costs)]
-
-
-def tabulate(plan: Plan, findings: Findings, dtype: str) -> list[str]:
-    """Write the four tables."""
-    lines = [f"\n{dtype}: one thread reaches {findings.rate / 1e9:.0f} GFLOP/s in one product"]
-    for title, cases in (
-        (f"arms of rank {plan.one_rank[0].ranks[0]}", plan.one_rank),
-        ("arms of mixed ranks", plan.mixed),
-    ):
-        ratios = ["", *(f"{ratio:.2f}" for ratio in marginal_ratios(cases, findings))]
-        labels = [str(len(case.ranks)) for case in cases]
-        headings = (title, *COLUMNS, "marginal cost over its share")
-        rows = [
-            (label, *describe_case(case, findings), ratio)
-            for label, case, ratio in zip(labels, cases, ratios, strict=True)
-        ]
-        lines += ["", *write_table(headings, rows)]
-    by_rank = [(str(case.ranks[0]), *describe_case(case, findings)) for case in plan.ranks]
-    lines += ["", *write_table(("rank of one arm", *COLUMNS), by_rank)]
-    by_tokens = [(str(case.tokens), *describe_case(case, findings)) for case in plan.tokens]
-    rank = plan.tokens[0].ranks[0]
-    return [*lines, "", *write_table((f"tokens, one arm of rank {rank}", *COLUMNS), by_tokens)]
-
-
-COLUMNS = ("GFLOP", "s a step (CPU)", "s a step (wall, median)", "share of the rate")
-
-
-def describe_case(case: Case, findings: Findings) -> tuple[str, ...]:
-    """Write a case's figures, in the order of the columns."""
-    cost = findings.cost(case)
-    wall = spread_of([timing.seconds for timing in findings.timings[case]]).median
-    share = f"{findings.share(case):.0%}".replace("%", " %")
-    return f"{cost.operations / 1e9:.2f}", f"{cost.seconds:.4f}", f"{wall:.4f}", share
-
-
-def tabulate_profile(case: Case, findings: Findings, seen: Profile) -> list[str]:
-    """Write where a step's time goes, and how fast the products of each kind are."""
-    operations = findings.operations[case]
-    counted = dict(
-        zip(KINDS, (operations.base, operations.adapters, operations.head), strict=False)
-    )
-    rows = []
-    for kind, seconds in seen.by_kind.items():
-        told = ("", "")
-        if kind in counted:
-            reached = counted[kind] / seconds / findings.rate
-            told = (f"{counted[kind] / 1e9:.1f}", f"{reached:.0%}".replace("%", " %"))
-        share = f"{seconds / seen.seconds:.1%}".replace("%", " %")
-        rows.append((kind, f"{seconds:.4f}", share, *told))
-    slower = seen.seconds / findings.cost(case).seconds - 1
-    return [
-        "",
-        f"where a step of {len(case.ranks)} arms goes ({slower:+.0%} under the profiler)",
-        "",
-        *write_table(("", "s", "share", "GFLOP", "share of the rate"), rows),
-    ]
-
-
-def describe(
-    plan: Plan, benches: dict[Case, Bench], findings: Findings, seen: Profile
-) -> dict[str, object]:
+def describe(plan: Plan, benches: dict[Case, Bench], findings: Findings) -> dict[str, object]:
     """Give the raw figures."""
     return {
         "operations_per_second": findings.rate,
@@ -356,24 +204,8 @@ def describe(
             "one rank": marginal_ratios(plan.one_rank, findings),
             "mixed ranks": marginal_ratios(plan.mixed, findings),
         },
-        "profile": asdict(plan.profiled) | asdict(seen),
+        "profile": asdict(plan.profiled) | asdict(findings.profile),
     }
-
-
-def sum_up(plan: Plan, findings: Findings, seen: Profile, dtype: str) -> str:
-    """Say the finding in one line."""
-    worst = max(
-        ratio for cases in (plan.one_rank, plan.mixed) for ratio in marginal_ratios(cases, findings)
-    )
-    products = (seen.by_kind["base products"] + seen.by_kind["adapters' products"]) / seen.seconds
-    judged = "kept" if worst <= BAR else "NOT KEPT"
-    case = plan.profiled
-    return (
-        f"{NAME} {dtype} an arm adds at most {worst:.2f} of its share of the arithmetic "
-        f"(bar {BAR}: {judged}); {len(case.ranks)} mixed ranks reach {findings.share(case):.0%} of "
-        f"one product's rate, {products:.0%} of their time is products"
-        f"{warn_of_others([findings.others_cores])}"
-    )
 
 
 if __name__ == "__main__":
