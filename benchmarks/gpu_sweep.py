@@ -31,6 +31,7 @@ from benchmarks.gpu_sides import (
 )
 from benchmarks.measuring import RESULTS, write_results
 from rankshift.model.products import Form
+from rankshift.model.traits import find_traits
 
 NAME = "gpu_sweep"
 GIB = 2**30
@@ -104,31 +105,38 @@ def main() -> None:
     if device.type == "cpu" and options.shape != "tiny":
         sys.exit("no CUDA device: only --shape tiny runs without one")
     begin = read_clock(device)
-    chosen = replace(
-        SHAPES[options.shape],
-        **{
-            name: value
-            for name in ("ranks", "arm_tokens", "row_tokens")
-            if (value := getattr(options, name))
-        },
-    )
+    asked = {name: getattr(options, name) for name in ("ranks", "arm_tokens", "row_tokens")}
+    given = {name: value for name, value in asked.items() if value}
+    chosen = replace(SHAPES[options.shape], **given)
     bench = Bench(chosen, build_model(chosen, device), device, options.warm_up, options.rounds)
     built = read_clock(device) - begin
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU, means nothing"
-    print(f"{card}: built the base in {built:.1f} s", flush=True)
+    traits = find_traits(bench.model)
+    packed = "packed" if traits.packs else "PADDED, for the model does not pack"
+    print(f"{card}: built the base in {built:.1f} s; our rows are {packed}", flush=True)
     figures: dict[str, object] = {
         "device": card,
         "shape": asdict(chosen),
+        "traits": asdict(traits),
         "options": {key: str(value) for key, value in vars(options).items() if key != "results"},
         "base_build_seconds": built,
     }
     found = Findings(None, None, [], [])
     for name in options.parts.split(","):
-        figures[name] = MEASURES[name](bench, options, found)
+        figures[name] = measure_part(name, lambda name=name: MEASURES[name](bench, options, found))
         line = sum_up(found, options.peer, card)
         path = write_results(NAME, figures, [line], options.results)
         print(f"  after {read_clock(device) - begin:.0f} s: {path}", flush=True)
     print(sum_up(found, options.peer, card))
+
+
+def measure_part(name: str, measure: Callable[[], object]) -> object:
+    """Measure a part, or say why not: a kernel may refuse, and the other parts are worth having."""
+    try:
+        return measure()
+    except RuntimeError as error:
+        print(f"{name} FAILED: {error}", flush=True)
+        return {"failed": str(error).partition("\n")[0]}
 
 
 def read_options() -> argparse.Namespace:

@@ -30,6 +30,7 @@ from benchmarks.gpu_sweep import (
     choose_speed,
     compare,
     list_ways,
+    measure_part,
     sum_up,
 )
 from rankshift.model.adapters import find_targets
@@ -89,6 +90,14 @@ def test_the_peer_can_be_trl_itself(tmp_path):
     printed, results = run_tiny(tmp_path, "--parts=ours,peer", "--peer=trl")
     assert "TRL + PEFT" in printed[-1]
     assert all(run["seconds"] for run in results["figures"]["peer"]["runs"])
+
+
+def test_a_part_that_a_kernel_refuses_says_why_and_leaves_the_others_their_figures():
+    def refuse() -> object:
+        raise RuntimeError("strides should be multiple of 16 bytes\nand more")
+
+    assert measure_part("ours", refuse) == {"failed": "strides should be multiple of 16 bytes"}
+    assert measure_part("ours", lambda: [1.0]) == [1.0]
 
 
 def test_what_was_measured_before_a_cut_is_on_disk(tmp_path):
@@ -182,3 +191,13 @@ def test_a_way_that_does_not_fit_gives_place_to_the_next(monkeypatch):
     assert found.setting == str(small)
     assert len(found.seconds) == 2
     assert measure_base(bench, 2, large) is None
+
+
+def test_the_7b_base_has_the_published_size():
+    shape = SHAPES["7b"]
+    # Source: metadata.total_size of Qwen2.5-7B's model.safetensors.index.json, two bytes a weight.
+    model = build_model(shape, torch.device("meta"))
+    assert sum(weight.numel() for weight in model.parameters()) == 15_231_233_024 // 2
+    widths = sum(count * (d_in + d_out) for d_in, d_out, count in shape.projections.values())
+    layers = find_targets(model, ALL_PROJECTIONS).values()
+    assert shape.layers * widths == sum(each.in_features + each.out_features for each in layers)
