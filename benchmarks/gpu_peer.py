@@ -28,7 +28,6 @@ from benchmarks.gpu_sides import (
     free_memory,
     read_clock,
     read_peak,
-    set_checkpointing,
 )
 from rankshift.data.batches import TokenBatch, pad_rows
 from rankshift.data.rendering import Rendered
@@ -111,7 +110,7 @@ def _train_in_loop(bench: Bench, rank: int, conversations: list[list[Rendered]])
     """Give the moments before the first step and after each."""
     adapted: Any = get_peft_model(bench.model, _configure(rank))
     adapted.enable_input_require_grads()
-    set_checkpointing(bench.model, wanted=True)
+    _set_checkpointing(bench.model, wanted=True)
     trained = [tensor for tensor in adapted.parameters() if tensor.requires_grad]
     optimizer = torch.optim.AdamW(
         trained, LEARNING_RATE, weight_decay=0.0, fused=bench.device.type == "cuda"
@@ -175,9 +174,20 @@ def _train_with_trl(bench: Bench, rank: int, conversations: list[list[Rendered]]
     return watch.moments
 
 
+def _set_checkpointing(model: PreTrainedModel, wanted: bool) -> None:
+    """Say whether blocks are computed again; transformers does so in training mode only."""
+    # Renamed in transformers 5.23; a GPU image may have another.
+    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    if wanted:
+        getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(model, f"{kind}_checkpointing_disable")()
+    model.train(wanted)
+
+
 def _take_off(bench: Bench, adapted: Any) -> None:
     adapted.unload()
-    set_checkpointing(bench.model, wanted=False)
+    _set_checkpointing(bench.model, wanted=False)
     bench.model.disable_input_require_grads()
     bench.model.requires_grad_(requires_grad=False)
 

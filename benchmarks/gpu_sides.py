@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2Config
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.adapters import AdapterShape, LockStepLinear
 from rankshift.model.attention import IN_FLOAT32
+from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import settle_forms
 from rankshift.model.products import Form
 from rankshift.study import ALL_PROJECTIONS, Arm
@@ -270,27 +272,28 @@ def try_steps(
     bench: Bench, step: Callable[[], None], setting: Setting, tokens: int
 ) -> Speed | None:
     """Time steps; None where they do not fit into memory."""
-    set_checkpointing(bench.model, setting.checkpointing)
     free_memory(bench.device)
     try:
-        seconds = time_steps(step, bench)
+        with checkpointing(bench.model, setting.checkpointing):
+            seconds = time_steps(step, bench)
     except torch.OutOfMemoryError:
         print(f"  {setting}: does not fit", flush=True)
         return None
-    finally:
-        set_checkpointing(bench.model, wanted=False)
     return Speed(str(setting), tokens, tuple(seconds), read_peak(bench.device))
 
 
-def set_checkpointing(model: PreTrainedModel, wanted: bool) -> None:
-    """Say whether blocks are computed again; transformers does so in training mode only."""
-    # Renamed in transformers 5.23; a GPU image may have another.
-    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+@contextmanager
+def checkpointing(model: PreTrainedModel, wanted: bool) -> Iterator[None]:
+    """Compute layers again in the backward pass, as the engine does, where that is wanted."""
+    model.eval()
     if wanted:
-        getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
-    else:
-        getattr(model, f"{kind}_checkpointing_disable")()
-    model.train(wanted)
+        checkpoint_layers(model)
+    try:
+        yield
+    finally:
+        for module in model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                vars(module).pop("forward", None)
 
 
 def time_steps(step: Callable[[], None], bench: Bench) -> list[float]:

@@ -16,6 +16,7 @@ from benchmarks.gpu_sides import (
     Setting,
     Speed,
     build_model,
+    checkpointing,
     draw_step,
     make_window,
     measure_base,
@@ -173,6 +174,14 @@ def test_a_base_is_left_as_it_was_found():
         assert all(model.get_submodule(layer.name) is layer for layer in trainee.layers)
     assert find_targets(model, ALL_PROJECTIONS) == before
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_layers_are_computed_again_only_while_that_is_asked_for():
+    model = build_model(TINY, CPU)
+    plain = [module.forward.__func__ for module in model.model.layers]
+    with checkpointing(model, wanted=True):
+        assert all("forward" in vars(layer) for layer in model.model.layers)
+    assert [module.forward.__func__ for module in model.model.layers] == plain
 
 
 def test_a_way_that_does_not_fit_gives_place_to_the_next(monkeypatch):
