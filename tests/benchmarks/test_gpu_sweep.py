@@ -34,8 +34,8 @@ from benchmarks.gpu_sweep import (
     measure_part,
     sum_up,
 )
-from rankshift.model.adapters import find_targets
-from rankshift.study import ALL_PROJECTIONS
+from rankshift.model.targets import find_targets
+from rankshift.study import Subset
 from rankshift.train.trainee import prepare_base
 
 ROOT = Path(__file__).parents[2]
@@ -168,11 +168,11 @@ def test_each_way_tries_what_needs_the_most_memory_first():
 
 def test_a_base_is_left_as_it_was_found():
     model = build_model(TINY, CPU)
-    before = find_targets(model, ALL_PROJECTIONS)
+    before = find_targets(model, Subset())
     with with_adapters(model, (2, 8)) as trainee:
         assert len(trainee.layers) == len(before)
         assert all(model.get_submodule(layer.name) is layer for layer in trainee.layers)
-    assert find_targets(model, ALL_PROJECTIONS) == before
+    assert find_targets(model, Subset()) == before
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -208,5 +208,5 @@ def test_the_7b_base_has_the_published_size():
     model = build_model(shape, torch.device("meta"))
     assert sum(weight.numel() for weight in model.parameters()) == 15_231_233_024 // 2
     widths = sum(count * (d_in + d_out) for d_in, d_out, count in shape.projections.values())
-    layers = find_targets(model, ALL_PROJECTIONS).values()
+    layers = find_targets(model, Subset()).values()
     assert shape.layers * widths == sum(each.in_features + each.out_features for each in layers)
