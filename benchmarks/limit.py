@@ -4,15 +4,18 @@ Counted are matrix products with weights; attention's own products, norms, activ
 optimizer come on top, so the limit is never reached.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformers import AutoConfig
 
 from benchmarks.measuring import clock
 from benchmarks.processes import meet, run_together
+from benchmarks.sweep import Sweep
 from rankshift.model.loading import load_skeleton
+from rankshift.model.operations import DTypeName, Widths, count_base, count_dense, count_thin
 from rankshift.model.targets import find_targets
 from rankshift.study import Subset
 
@@ -31,6 +34,25 @@ class Shape:
     sends_gradient: bool
     """False where nothing trainable lies before it, so that its input needs no gradient."""
 
+    @property
+    def widths(self) -> Widths:
+        """Give both widths, as the engine's counters take them."""
+        return self.d_in, self.d_out
+
+
+@dataclass(frozen=True)
+class Operations:
+    """The floating-point operations of one step of all arms, by what they are for."""
+
+    base: float
+    adapters: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        """Give all of them."""
+        return self.base + self.adapters + self.head
+
 
 def find_shapes(base: Path) -> list[Shape]:
     """List the seven projections of every layer; the first layer's q, k and v see embeddings."""
@@ -42,21 +64,29 @@ def find_shapes(base: Path) -> list[Shape]:
     ]
 
 
-def base_operations(shapes: Sequence[Shape], tokens: int) -> float:
-    """Count the base's products of one arm and step: y = x W^T and dx = dy W."""
-    return sum(2.0 * tokens * s.d_in * s.d_out * (1 + s.sends_gradient) for s in shapes)
+def base_operations(shapes: Sequence[Shape], tokens: int) -> int:
+    """Count the products of a base, one arm and step: y = x W^T, and dx = dy W where needed."""
+    return sum(
+        count_base(s.widths, tokens) - (0 if s.sends_gradient else 2 * tokens * s.d_in * s.d_out)
+        for s in shapes
+    )
 
 
-def adapter_operations(shapes: Sequence[Shape], tokens: int, rank: int) -> float:
+def adapter_operations(
+    shapes: Sequence[Shape], tokens: int, rank: int, dtype: DTypeName = "float32"
+) -> int:
     """Count the adapters' products of one arm and step, each layer in its cheaper form.
 
-    By its factors: x A^T, (.) B^T, and in the backward pass dB, d(x A^T), dA and dx, 2 T r K or
-    2 T r N each. Merged, once a step: W + s B A, then dW = dy^T x, dA = B^T dW and dB = dW A^T.
+    A layer that sends no gradient back lacks dx: 2 T r K of its thin products; in the dense form it
+    is part of the base's, but in bfloat16, where s B A stays apart from W, 2 T K N of its own.
     """
+    apart = dtype == "bfloat16"
     return sum(
         min(
-            2.0 * tokens * rank * ((2 + s.sends_gradient) * s.d_in + 3 * s.d_out),
-            6.0 * rank * s.d_in * s.d_out + 2.0 * tokens * s.d_in * s.d_out,
+            count_thin(s.widths, tokens, rank)
+            - (0 if s.sends_gradient else 2 * tokens * rank * s.d_in),
+            count_dense(s.widths, tokens, rank, dtype)
+            - (2 * tokens * s.d_in * s.d_out if apart and not s.sends_gradient else 0),
         )
         for s in shapes
     )
@@ -65,6 +95,20 @@ def adapter_operations(shapes: Sequence[Shape], tokens: int, rank: int) -> float
 def head_operations(supervised_tokens: float, width: int, vocabulary: int) -> float:
     """Count the frozen head's products of one arm and step: logits, and their gradient back."""
     return 4.0 * supervised_tokens * width * vocabulary
+
+
+def count_operations(sweep: Sweep, dtype: DTypeName) -> Operations:
+    """Count one step of all arms of a sweep; supervised tokens are the mean of its steps."""
+    shapes, config = find_shapes(sweep.base), AutoConfig.from_pretrained(sweep.base)
+    rows, steps, arms = sweep.ordered_rows(), sweep.training.steps, len(sweep.arms)
+    tokens = sum(len(row.token_ids) for row in rows) // steps
+    supervised = sum(sum(row.loss_mask) for row in rows) / steps
+    ranks = [arm.rank or 0 for arm in sweep.arms]
+    return Operations(
+        arms * base_operations(shapes, tokens),
+        sum(adapter_operations(shapes, tokens, rank, dtype) for rank in ranks),
+        arms * head_operations(supervised, config.hidden_size, config.vocab_size),
+    )
 
 
 def measure_rate(dtype: torch.dtype, processes: int) -> float:
@@ -76,17 +120,23 @@ def measure_rate(dtype: torch.dtype, processes: int) -> float:
 def repeat_product(dtype_name: str) -> float:
     """Multiply for some seconds; give operations per second."""
     torch.set_num_threads(1)
+    multiply = make_product(getattr(torch, dtype_name))
+    meet()
+    return max(multiply(clock) for _ in range(WINDOWS))
+
+
+def make_product(dtype: torch.dtype) -> Callable[[Callable[[], float]], float]:
+    """Make what multiplies for a window and gives operations per second, by a given clock."""
     rows, d_in, d_out = PRODUCT
-    dtype = getattr(torch, dtype_name)
     left, right = torch.ones(rows, d_in, dtype=dtype), torch.ones(d_in, d_out, dtype=dtype)
     out = torch.empty(rows, d_out, dtype=dtype)
     torch.mm(left, right, out=out)
-    meet()
-    rates = []
-    for _ in range(WINDOWS):
-        begin, count = clock(), 0
-        while (seconds := clock() - begin) < WINDOW_SECONDS:
+
+    def multiply(read: Callable[[], float]) -> float:
+        begin, count = read(), 0
+        while (seconds := read() - begin) < WINDOW_SECONDS:
             torch.mm(left, right, out=out)
             count += 1
-        rates.append(2.0 * rows * d_in * d_out * count / seconds)
-    return max(rates)
+        return 2.0 * rows * d_in * d_out * count / seconds
+
+    return multiply

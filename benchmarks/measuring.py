@@ -114,6 +114,11 @@ def briefly(value: float) -> str:
     return f"{digit}e{int(exponent)}" if exponent else digit
 
 
+def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Give the lines of a Markdown table, ready for docs/results.md."""
+    return ["| " + " | ".join(cells) + " |" for cells in (headings, ["---"] * len(headings), *rows)]
+
+
 def write_results(
     name: str, figures: dict[str, object], last_lines: list[str], folder: Path = RESULTS
 ) -> Path:

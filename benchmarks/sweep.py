@@ -11,6 +11,7 @@ from rankshift.data.preparation import prepare_set
 from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_dataset
 from rankshift.model.loading import load_model, load_tokenizer, padding_token
+from rankshift.model.operations import DTypeName
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import ArmFiles
 from rankshift.study import ALL_PROJECTIONS, Arm, Data, Training
@@ -25,6 +26,7 @@ WARMUP_STEPS = 2
 LEARNING_RATE = 1e-4
 """The demo's: every rank learns and none breaks; see docs/log.md."""
 TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPE_NAMES: dict[str, DTypeName] = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)

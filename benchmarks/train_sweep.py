@@ -15,15 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoConfig
 
-from benchmarks.limit import (
-    adapter_operations,
-    base_operations,
-    find_shapes,
-    head_operations,
-    measure_rate,
-)
+from benchmarks.limit import count_operations, measure_rate
 from benchmarks.measuring import (
     RESULTS,
     briefly,
@@ -37,7 +30,7 @@ from benchmarks.measuring import (
 from benchmarks.ours import run_ours
 from benchmarks.parity import held_out_losses, largest_difference
 from benchmarks.peer import choose_best, default_setting, run_peer
-from benchmarks.sweep import RANKS, TORCH_DTYPES, Run, Sweep, make_sweep
+from benchmarks.sweep import DTYPE_NAMES, RANKS, TORCH_DTYPES, Run, Sweep, make_sweep
 
 NAME = "train_sweep"
 PROCESSES = 2
@@ -124,7 +117,8 @@ def measure_dtype(
     seconds = {side: [run.seconds for run in found] for side, found in runs.items()}
     against = {side: ratios(seconds["ours"], seconds[side]) for side in sides if side != "ours"}
     losses = {side: held_out_losses(sweep, side) for side in ("ours", *(s.name for s in settings))}
-    limit = Limit(count_operations(sweep) * sweep.training.steps, rate)
+    operations = count_operations(sweep, DTYPE_NAMES[dtype]).total
+    limit = Limit(operations * sweep.training.steps, rate)
     typical = {side: spread_of(values).median for side, values in seconds.items()}
     console = Console(width=120)
     console.print(tabulate_times(dtype, runs, against))
@@ -149,18 +143,6 @@ def measure_dtype(
         "limit": asdict(limit) | {"seconds": limit.seconds},
     }
     return figures, lines
-
-
-def count_operations(sweep: Sweep) -> float:
-    """Count the floating-point operations of one step of all arms."""
-    shapes = find_shapes(sweep.base)
-    config = AutoConfig.from_pretrained(sweep.base)
-    rows = sweep.ordered_rows()
-    supervised = sum(sum(row.loss_mask) for row in rows) / sweep.training.steps
-    tokens = sum(len(row.token_ids) for row in rows) // sweep.training.steps
-    shared = base_operations(shapes, tokens)
-    shared += head_operations(supervised, config.hidden_size, config.vocab_size)
-    return sum(shared + adapter_operations(shapes, tokens, arm.rank or 0) for arm in sweep.arms)
 
 
 def tabulate_times(

@@ -17,6 +17,7 @@ from benchmarks.measuring import (
     take_turns,
     warn_of_others,
     write_results,
+    write_table,
 )
 
 
@@ -84,6 +85,15 @@ def test_a_last_line_says_when_others_used_the_machine_in_any_round():
     assert warn_of_others([[0.0, 0.1], [0.05, 0.1]]) == ""
     told = warn_of_others([[0.0, 0.1], [0.05, 1.26]])
     assert told == " [NOT QUIET: others used up to 1.3 cores]"
+
+
+def test_a_table_is_markdown_that_a_document_can_take_as_it_is():
+    assert write_table(("arms", "s"), [("1", "0.2"), ("2", "0.3")]) == [
+        "| arms | s |",
+        "| --- | --- |",
+        "| 1 | 0.2 |",
+        "| 2 | 0.3 |",
+    ]
 
 
 def test_results_hold_the_raw_figures_and_what_they_were_made_with(tmp_path):
