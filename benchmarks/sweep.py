@@ -10,6 +10,7 @@ from rankshift.data.batches import draw_rows
 from rankshift.data.preparation import prepare_set
 from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_dataset
+from rankshift.executor.room import count_arms_per_pass
 from rankshift.model.loading import load_model, load_tokenizer, padding_token
 from rankshift.model.operations import DTypeName
 from rankshift.organism.shelf import base_directory
@@ -138,4 +139,7 @@ def build_group(sweep: Sweep, arms: tuple[Arm, ...]) -> Group:
         state_folder=Path(tempfile.mkdtemp(dir=sweep.folder)),
         pad_token=sweep.pad_token,
         micro_rows=32,
+        arms_per_pass=count_arms_per_pass(
+            len(arms), sweep.training.rows_per_step * len(sweep.rows[0].token_ids)
+        ),
     )

@@ -95,6 +95,18 @@ def test_status_says_how_far_each_arm_is(rankshift, study):
     assert out.rstrip().endswith("finished")
 
 
+def test_a_plan_shows_the_groups_and_what_to_run_and_writes_nothing(rankshift, study, tmp_path):
+    file = study()
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = rankshift("plan", file)
+    assert (code, err) == (0, "")
+    assert "rank 1 seed 1" in out
+    assert out.splitlines()[-1].startswith("next     rankshift run ")
+    code, out, _ = rankshift("plan", file, "--json")
+    assert json.loads(out)["arms"] == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_row_is_shown_with_the_tokens_that_carry_loss(rankshift, study, tiny_model_directory):
     study()
     code, out, _ = rankshift(
@@ -114,6 +126,10 @@ BAD_STUDIES = {
     "a target that matches nothing": (
         {"seeds": '[1]\ntarget_modules = ["q_porj"]'},
         "grid.target_modules: `q_porj` matches no linear layer of the base, ",
+    ),
+    "an arm that has no room": (
+        {"workers": "1\nmemory_gib = 0.1"},
+        "rank 1 seed 1 does not fit into the memory a worker may use, not even with gradient ",
     ),
     "a dataset that is not there": ({"task": '"rowz.jsonl"'}, "rowz.jsonl: no such file"),
     "a base that is not there": ({"model": '"./nothing"'}, "base.model = ./nothing: no such"),

@@ -86,6 +86,47 @@ def _run(path: Path, runs: Path, as_json: bool) -> None:
 
 
 @app.command()
+def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Show what a study would train, in which groups, and what that takes; writes nothing."""
+    from rankshift.study_file import read_study
+
+    asked = read_study(study)
+    from rankshift.executor.preview import preview_study
+
+    preview = preview_study(asked, runs)
+    if as_json:
+        print(json.dumps(asdict(preview), indent=2))
+        return
+    headings = "weights", "training", "activations", "GiB", "GFLOP a step"
+    table = Table("group", "arms", *headings, "", box=None, pad_edge=False)
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    for group in preview.groups:
+        gib = group.gib
+        figures: tuple[float, ...] = ()
+        if gib:
+            weights, training = gib["base"] + gib["adapters"], gib["gradients"] + gib["optimizer"]
+            figures = weights, training, gib["activations"], group.total_gib
+        notes = ["computed again"] * group.checkpointing + ["freed at once"] * group.frees_at_once
+        table.add_row(
+            group.id[:6],
+            group.summary,
+            *(f"{figure:.2f}" for figure in figures),
+            *([f"{group.step_gflop:,.0f}"] if gib else [""] * 5),
+            ", ".join(notes),
+        )
+    console.print(table)
+    console.print(
+        f"{preview.arms} arms, {preview.steps} steps each: {preview.tokens:,} tokens, "
+        f"{preview.tflop:,.1f} TFLOP of products, {preview.answers:,} answers"
+    )
+    console.print(
+        f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
+    )
+    console.print(f"next     rankshift run {study}")
+
+
+@app.command()
 def report(directory: Path, as_json: AsJson = False) -> None:
     """Sum a run up again, finished or not: results.json and report.html."""
     from rankshift.analysis.results import summarize, write_results

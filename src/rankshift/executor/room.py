@@ -51,24 +51,20 @@ def read_free_bytes() -> int:
 
 
 def fit_arms(
-    arms: Sequence[Arm], base: Path, training: Training, lengths: Sequence[int], room: int
+    arms: Sequence[Arm], base: Path, training: Training, largest: tuple[int, ...], room: int
 ) -> Fit | None:
     """Find how arms that train together fit into a worker's memory.
 
     Args:
-        arms: All of one method and role.
+        arms: All of one method and role, none of them the base.
         base: The base's directory.
         training: The recipe.
-        lengths: Tokens of the rows that an arm draws from.
+        largest: Tokens of the rows of an arm's largest micro-batch.
         room: Bytes of a worker.
 
     Returns:
         Without checkpointing if they fit so; None if they do not fit at all.
     """
-    if arms[0].method == "base":
-        return Fit()
-    seeds = tuple(sorted({arm.seed or 0 for arm in arms}))
-    largest = find_largest_batch(tuple(lengths), training, seeds)
     work = Work(
         lengths=largest,
         arms_per_pass=count_arms_per_pass(len(arms), sum(largest)),

@@ -10,7 +10,7 @@ from rankshift.eval.judging import judge_answers
 from rankshift.executor.parts import Material, Parts, describe_rows, find_parts, prepare_material
 from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
 from rankshift.executor.processes import run_jobs
-from rankshift.executor.room import fit_arms, is_tight, share_memory
+from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight, share_memory
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
@@ -26,7 +26,7 @@ from rankshift.runs import (
     open_run,
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
-from rankshift.study import Arm, Role, Study
+from rankshift.study import Arm, Compute, Role, Study
 from rankshift.train.group import HeldOut
 
 
@@ -97,6 +97,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     resolved = resolve_study(study, root)
     run = resolved.run
     groups = make_plan(resolved)
+    watch.say(describe_plan(groups, study.compute))
     todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
@@ -141,11 +142,29 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     room = share_memory(study.compute)
 
     def find_fit(arms: list[Arm]) -> Fit | None:
-        lengths = resolved.row_lengths(arms[0].role)
-        return fit_arms(arms, resolved.parts.base.directory, study.training, lengths, room)
+        if arms[0].method == "base":
+            return Fit()
+        # The same for every seed, so that arms alike are tried once.
+        largest = find_largest_batch(
+            resolved.row_lengths(arms[0].role), study.training, study.grid.seeds
+        )
+        return fit_arms(arms, resolved.parts.base.directory, study.training, largest, room)
 
     planned = _keep_whole(read_plan(resolved.run.plan_path), resolved.arms)
     return plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved), find_fit)
+
+
+def describe_plan(groups: list[Group], compute: Compute) -> str:
+    """Say in a line how arms are grouped and what the largest group needs."""
+    largest = max(groups, key=lambda group: group.fit.total_bytes).fit
+    again = sum(group.fit.checkpointing for group in groups)
+    checkpointed = f", {again} of them with layers computed again" if again else ""
+    arms = sum(len(group.arms) for group in groups)
+    return (
+        f"{arms} arms in {len(groups)} groups{checkpointed}; the largest takes "
+        f"{largest.total_bytes / GIB:.2f} GiB of the {share_memory(compute) / GIB:.1f} that each "
+        f"of {compute.workers} workers may use"
+    )
 
 
 def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
@@ -177,6 +196,8 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
     others = [widths for name, widths in projections.items() if not covers(arm.subset, name)]
     dtype = resolved.study.training.dtype
     rank = arm.rank or 0
+    if arm.method == "full":  # the gradients of the weights come on top
+        return 1.5 * count_step(projections.values(), tokens, 0, dtype)
     return float(count_step(adapted, tokens, rank, dtype) + count_step(others, tokens, 0, dtype))
 
 

@@ -1,0 +1,110 @@
+"""What a study would do, before anything of it is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankshift.executor.plan import Group
+from rankshift.executor.room import GIB, is_tight, share_memory
+from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
+from rankshift.study import Arm, Study
+
+
+@dataclass(frozen=True)
+class GroupPreview:
+    """One group of arms, as it would train."""
+
+    id: str
+    method: str
+    role: str
+    arms: tuple[str, ...]
+    """Labels, in the order of the rows."""
+    summary: str
+    arms_per_pass: int
+    """How many go through the model together."""
+    checkpointing: bool
+    """Whether layers are computed again in the backward pass."""
+    frees_at_once: bool
+    """Whether freed memory goes back to the system at once, for want of room."""
+    gib: dict[str, float]
+    """Memory of the tensors, by part."""
+    total_gib: float
+    step_gflop: float
+    """Floating-point operations of one optimizer step in products with the base's layers."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A whole study."""
+
+    study: str
+    arms: int
+    workers: int
+    worker_gib: float
+    """What each worker may use."""
+    groups: tuple[GroupPreview, ...]
+    steps: int
+    """Of every arm."""
+    tokens: int
+    """Read in training, all arms together, about."""
+    tflop: float
+    """Of all training, attention, head and optimizer aside."""
+    answers: int
+    """To be sampled, all checkpoints together."""
+
+
+def preview_study(study: Study, root: Path) -> Preview:
+    """Plan a study and write nothing.
+
+    Raises:
+        UserError: Something the user wrote cannot be done.
+    """
+    resolved = resolve_study(study, root)
+    room = share_memory(study.compute)
+    groups = [_describe(group, resolved, room) for group in make_plan(resolved)]
+    trained = [arm for arm in resolved.arms.values() if arm.method != "base"]
+    per_arm = study.training.steps * study.training.accumulation * resolved.batch_tokens
+    checkpoints = len(study.training.checkpoints)
+    per_checkpoint = len(resolved.material.questions) * study.evaluation.answers_per_question
+    return Preview(
+        study=study.name,
+        arms=len(resolved.arms),
+        workers=study.compute.workers,
+        worker_gib=room / GIB,
+        groups=tuple(groups),
+        steps=study.training.steps,
+        tokens=len(trained) * per_arm,
+        tflop=sum(_step_operations(resolved, arm) for arm in trained) * study.training.steps / 1e12,
+        answers=(1 + len(trained) * checkpoints) * per_checkpoint,
+    )
+
+
+def _describe(group: Group, resolved: ResolvedStudy, room: int) -> GroupPreview:
+    arms = [resolved.arms[name] for name in group.arms]
+    fit, trains = group.fit, group.method != "base"
+    return GroupPreview(
+        id=group.id,
+        method=group.method,
+        role=group.role,
+        arms=tuple(arm.label for arm in arms),
+        summary=_summarize(arms),
+        arms_per_pass=fit.arms_per_pass,
+        checkpointing=fit.checkpointing,
+        frees_at_once=is_tight(fit, room),
+        gib={part: size / GIB for part, size in fit.bytes_by_part.items()},
+        total_gib=fit.total_bytes / GIB,
+        step_gflop=sum(_step_operations(resolved, arm) for arm in arms) / 1e9 if trains else 0.0,
+    )
+
+
+def _summarize(arms: list[Arm]) -> str:
+    """Say in a few words which arms a group holds."""
+    if len(arms) == 1:
+        return arms[0].label
+    ranks = sorted({arm.rank or 0 for arm in arms})
+    span = f"rank {ranks[0]}" + (f" to {ranks[-1]}" if ranks[1:] else "")
+    twins = " twins" if arms[0].role == "twin" else ""
+    return f"{len(arms)}{twins} of {span}"
+
+
+def _step_operations(resolved: ResolvedStudy, arm: Arm) -> float:
+    return cost_of(resolved, arm) * resolved.study.training.accumulation

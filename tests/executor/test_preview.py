@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from rankshift.executor.preview import preview_study
+from rankshift.study_file import read_study
+
+
+def test_a_preview_counts_what_a_run_would_do_and_writes_nothing(write_study, tmp_path: Path):
+    study = read_study(write_study())
+    before = sorted(tmp_path.rglob("*"))
+    preview = preview_study(study, tmp_path / "runs")
+    assert sorted(tmp_path.rglob("*")) == before
+    labels = [label for group in preview.groups for label in group.arms]
+    assert len(labels) == len(set(labels)) == preview.arms
+    assert preview.workers == study.compute.workers
+    for group in preview.groups:
+        assert bool(group.gib) == (group.method != "base") == (group.step_gflop > 0)
+        assert group.total_gib <= preview.worker_gib
+    trained = sum(group.step_gflop for group in preview.groups) * study.training.steps
+    assert abs(preview.tflop - trained / 1000) < 1e-9
+    full = next(group for group in preview.groups if group.method == "full")
+    assert full.summary == full.arms[0]
+    several = next(group for group in preview.groups if len(group.arms) > 1)
+    assert several.summary.startswith(f"{len(several.arms)} of rank ")
