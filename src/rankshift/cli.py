@@ -123,7 +123,7 @@ def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> Non
     console.print(
         f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
     )
-    console.print(f"next     rankshift run {study}")
+    console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
 @app.command()
