@@ -14,7 +14,7 @@ def make_queue(model: PreTrainedModel, temperature: float, ends: tuple[int, ...]
     uniforms = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     settings = SamplingSettings(5, temperature, 1.0, ends, pad_token=256)
     tokens = torch.zeros(uniforms[..., 0].numel() + 1, 5, dtype=torch.long)
-    return Queue(model, Task(PROMPTS, 32, 2, uniforms, settings), tokens)
+    return Queue(model, Task(PROMPTS, 32, 2, uniforms, settings), tokens, block_columns=32)
 
 
 def take_all(queue: Queue, arm: int, most: int = 1000) -> list[Group]:

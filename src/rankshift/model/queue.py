@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rankshift.model.cache import States
+from rankshift.model.cache import States, to_blocks
 from rankshift.model.drawing import SamplingSettings, draw_tokens
-from rankshift.model.prefill import PROMPTS_A_CHUNK, ReadPrompts, read_prompts
+from rankshift.model.prefill import PROMPTS_A_CHUNK, read_prompts
 
 MOST_TOGETHER = 32
 """Answers of a group: a slot has room for as many random numbers a step."""
@@ -58,9 +58,19 @@ class Group:
 class Queue:
     """Each arm's groups without a slot; prompts are read when an arm runs out of groups."""
 
-    def __init__(self, model: PreTrainedModel, task: Task, tokens: Tensor) -> None:
-        """Start with nothing read; first tokens are written to `tokens`, `[answer + 1, token]`."""
+    def __init__(
+        self, model: PreTrainedModel, task: Task, tokens: Tensor, block_columns: int
+    ) -> None:
+        """Start with nothing read.
+
+        Args:
+            model: What reads prompts.
+            task: What is asked.
+            tokens: Where first tokens are written, `[answer + 1, token]`.
+            block_columns: Of the cache that what is read goes to.
+        """
         self.model, self.task, self.tokens = model, task, tokens
+        self.block_columns = block_columns
         self.fresh: list[deque[Group]] = [deque() for _ in range(task.num_arms)]
         self.forks: list[list[Group]] = [[] for _ in range(task.num_arms)]
         self.read = 0
@@ -92,12 +102,16 @@ class Queue:
         """Let a fork wait, with what the model made of its tokens until now."""
         self.forks[arm].append(replace(group, states=states, place=place))
 
-    def read_chunk(self) -> ReadPrompts:
+    def read_chunk(self) -> States:
         """Read the next prompts with every arm, and draw the first token of all their answers."""
         task, start = self.task, self.read
         prompts = task.prompts[start : start + PROMPTS_A_CHUNK]
         settings, num_arms = task.settings, task.num_arms
         chunk = read_prompts(self.model, prompts, task.bucket, num_arms, settings.pad_token)
+        states: States = [
+            (to_blocks(keys, self.block_columns), to_blocks(values, self.block_columns))
+            for keys, values in chunk.states
+        ]
         logits = chunk.logits.view(num_arms, PROMPTS_A_CHUNK, -1)[:, : len(prompts)].flatten(0, 1)
         numbers = task.uniforms[:, start : start + len(prompts), :, 0].to(logits.device)
         drawn = draw_tokens(logits, numbers.flatten(0, 1), settings).view(numbers.shape)
@@ -109,9 +123,9 @@ class Queue:
                 for place, firsts in enumerate(of_arm):
                     number = arm * len(task.prompts) + start + place
                     row = arm * PROMPTS_A_CHUNK + place
-                    blank = Group((), 1, len(prompts[place]), 0, chunk.states, row)
+                    blank = Group((), 1, len(prompts[place]), 0, states, row)
                     self.fresh[arm].extend(self._group(firsts, number * len(firsts), blank))
-        return chunk
+        return states
 
     def _group(self, firsts: list[int], number: int, blank: Group) -> list[Group]:
         """Put a prompt's answers, numbered from `number`, together by their first token."""

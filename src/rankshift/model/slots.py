@@ -36,7 +36,7 @@ def count_slots(num_arms: int) -> int:
 class Slots:
     """The rows that decode together, arm by arm, each with a group of answers or none."""
 
-    def __init__(self, model: PreTrainedModel, task: Task) -> None:
+    def __init__(self, model: PreTrainedModel, task: Task, in_blocks: bool) -> None:
         self.model, self.task = model, task
         self.each = count_slots(task.num_arms)
         device, rows = model.device, self.each * task.num_arms
@@ -47,9 +47,10 @@ class Slots:
         """Stands where there is no answer; `tokens` and `uniforms` have a row for it."""
         self.tokens = torch.zeros(num_answers + 1, flat.shape[1], dtype=torch.long, device=device)
         self.ends = torch.tensor(task.settings.end_tokens, dtype=torch.long, device=device)
-        self.queue = Queue(model, task, self.tokens)
-        first = self.queue.read_chunk()
-        self.cache = RowCache(first.states, rows, task.bucket + task.settings.max_tokens)
+        columns = round_up(task.bucket + task.settings.max_tokens, BLOCK_COLUMNS)
+        block_columns = BLOCK_COLUMNS if in_blocks else columns
+        self.queue = Queue(model, task, self.tokens, block_columns)
+        self.cache = RowCache(self.queue.read_chunk(), rows, columns, block_columns)
         self.answers = torch.full((rows, task.most_together), self.nothing, device=device)
         self.count, self.position, self.token = (
             torch.zeros(rows, dtype=torch.long, device=device) for _ in range(3)
@@ -175,8 +176,8 @@ def fill_slots(model: PreTrainedModel, task: Task) -> Tensor:
 
     What comes after an answer's end token means nothing.
     """
-    with attention_in_blocks(model) as in_blocks:
-        slots = Slots(model, task)
+    with attention_in_blocks(model, task.num_arms) as in_blocks:
+        slots = Slots(model, task, in_blocks)
         while slots.num_busy:
             used = slots.cache.columns
             if in_blocks:
