@@ -82,15 +82,21 @@ def test_a_single_block_is_given_as_attention_commonly_takes_it():
 
 
 @pytest.mark.parametrize("block_columns", [4, COLUMNS])
-def test_a_copied_row_starts_another_where_it_was(block_columns: int):
-    read = draw_states()
-    cache = RowCache(read, 3, COLUMNS, block_columns)
-    cache.start(torch.tensor([1]), read, torch.tensor([0]))
-    copy = cache.copy_rows(torch.tensor([1, 0]), used=COLUMNS)
-    cache.start(torch.tensor([2]), copy, torch.tensor([0]))
+def test_a_row_goes_on_with_what_another_has_before_a_position_and_nothing_after_it(
+    block_columns: int,
+):
+    cache = RowCache(draw_states(), 8, COLUMNS, block_columns)
+    generator = torch.Generator().manual_seed(1)
     for layer in cache.rows:
-        for kept in map(as_columns, layer.kept):
-            assert torch.equal(kept[2], kept[1])
-            assert kept[2].any()
-            assert not kept[0].any()
-    assert cache.bytes_a_row() == 2 * 2 * 2 * COLUMNS * 4 * 4  # layers, keys and values, heads
+        for kept in layer.kept:
+            kept.normal_(generator=generator)
+            kept[:, [4, 5, 6]] = torch.nan  # what a broken answer left
+    before = [as_columns(kept).clone() for layer in cache.rows for kept in layer.kept]
+    rows, sources, positions = [4, 2, 5, 6, 7], [0, 2, 1, 1, 7], [4, 6, 9, 1, 8]
+    cache.go_on(rows, sources, positions)
+    after = [as_columns(kept) for layer in cache.rows for kept in layer.kept]
+    for old, new in zip(before, after, strict=True):
+        for row, source, position in zip(rows, sources, positions, strict=True):
+            assert torch.equal(new[row, :, :position], old[source, :, :position])
+            assert not new[row, :, position:].any()
+        assert torch.equal(new[[0, 1, 3]], old[[0, 1, 3]])

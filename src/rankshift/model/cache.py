@@ -7,6 +7,7 @@ Columns are kept by the block, one block of all rows after another, so that the 
 read memory from its first byte to its last: out of the middle of rows they take four times as long.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -144,7 +145,7 @@ class RowCache(Cache):
             layer.places, layer.used = places[heads], used
 
     def start(self, rows: Tensor, read: States, places: Tensor) -> None:
-        """Give rows what was read of their prompts, or of what they go on with.
+        """Give rows what was read of their prompts.
 
         Args:
             rows: `[new]`, the rows that begin.
@@ -154,14 +155,29 @@ class RowCache(Cache):
         for layer, states in zip(self.rows, read, strict=True):
             layer.start(rows, states, places)
 
-    def copy_rows(self, rows: Tensor, used: int) -> States:
-        """Copy the blocks in use of some rows."""
-        blocks = used // self.block_columns
-        return [
-            (keys[:blocks, rows], values[:blocks, rows])
-            for keys, values in (layer.kept for layer in self.rows)
-        ]
+    def go_on(self, rows: Sequence[int], sources: Sequence[int], positions: Sequence[int]) -> None:
+        """Give rows what is in the columns before a position of some rows, and zeros after them.
 
-    def bytes_a_row(self) -> int:
-        """Give what a copy of one row takes at most."""
-        return sum(kept.nbytes // kept.shape[1] for layer in self.rows for kept in layer.kept)
+        Args:
+            rows: `[new]`, the rows that go on.
+            sources: `[new]`, where each goes on from; itself, or a row that is none of `rows`.
+            positions: `[new]`, the first column that is not taken over.
+        """
+        each, device = self.block_columns, self.rows[0].device
+        for block in range(self.columns // each):
+            known = [min(max(position - block * each, 0), each) for position in positions]
+            whole = [n for n, k in enumerate(known) if k == each and rows[n] != sources[n]]
+            part = [n for n, k in enumerate(known) if 0 < k < each]
+            none = [rows[n] for n, k in enumerate(known) if k == 0]
+            moved = torch.tensor([(rows[n], sources[n]) for n in [*whole, *part]]).to(device)
+            ends = torch.tensor([known[n] for n in part]).to(device)
+            behind = torch.arange(each, device=device) >= ends[:, None]
+            behind, blank = behind[:, None, :, None], torch.tensor(none).to(device)
+            for kept in (kept[block] for layer in self.rows for kept in layer.kept):
+                if len(moved):
+                    columns = kept.index_select(0, moved[:, 1])
+                    if part:
+                        columns[len(whole) :].masked_fill_(behind, 0)
+                    kept.index_copy_(0, moved[:, 0], columns)
+                if none:
+                    kept.index_fill_(0, blank, 0)

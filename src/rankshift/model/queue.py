@@ -49,10 +49,10 @@ class Group:
     """Where the last of them goes, which the model has not seen yet."""
     token: int
     """That token."""
-    states: States
-    """What the model made of all before it."""
+    states: States | None
+    """What the model made of all before it; of a fork, that lies in the cache."""
     place: int
-    """Which row of `states` is theirs."""
+    """Which row of `states`, or of the cache, is theirs."""
 
 
 class Queue:
@@ -72,35 +72,37 @@ class Queue:
         self.model, self.task, self.tokens = model, task, tokens
         self.block_columns = block_columns
         self.fresh: list[deque[Group]] = [deque() for _ in range(task.num_arms)]
-        self.forks: list[list[Group]] = [[] for _ in range(task.num_arms)]
+        self.forks: list[dict[int, deque[Group]]] = [{} for _ in range(task.num_arms)]
+        """Of each arm and row of the cache, by position: a row that goes on leaves what is before
+        their positions as it is, so they wait where they left it."""
         self.read = 0
 
-    def take(self, arm: int, most: int) -> tuple[Group | None, int]:
-        """Give an arm's next group: a fork first, so that few are kept.
-
-        Args:
-            arm: Whose.
-            most: How many answers may begin; those of a fork have begun already.
-
-        Returns:
-            The group, if there is one, and how many answers begin with it.
-        """
-        if self.forks[arm]:
-            return self.forks[arm].pop(), 0
-        fresh = self.fresh[arm]
+    def take(self, arm: int) -> Group | None:
+        """Give an arm's next group: the fork that waits longest, or one that has not begun."""
+        forks, fresh = self.forks[arm], self.fresh[arm]
+        if forks:
+            row = next(iter(forks))
+            return self._take_fork(arm, row, forks[row].popleft())
         while not fresh and self.read < len(self.task.prompts):
             self.read_chunk()
-        if not fresh or most < 1:
-            return None, 0
-        group = fresh.popleft()
-        if len(group.answers) > most:
-            fresh.appendleft(replace(group, answers=group.answers[most:]))
-            group = replace(group, answers=group.answers[:most])
-        return group, len(group.answers)
+        return fresh.popleft() if fresh else None
 
-    def wait(self, arm: int, group: Group, states: States, place: int) -> None:
-        """Let a fork wait, with what the model made of its tokens until now."""
-        self.forks[arm].append(replace(group, states=states, place=place))
+    def take_on(self, arm: int, row: int) -> Group | None:
+        """Give the fork that shares most with a row that has ended, and may go on in its place.
+
+        What the others of the row share with it is before its position.
+        """
+        forks = self.forks[arm]
+        return self._take_fork(arm, row, forks[row].pop()) if row in forks else None
+
+    def wait(self, arm: int, group: Group) -> None:
+        """Let a fork wait; no other of its row has a later position."""
+        self.forks[arm].setdefault(group.place, deque()).append(group)
+
+    def _take_fork(self, arm: int, row: int, group: Group) -> Group:
+        if not self.forks[arm][row]:
+            del self.forks[arm][row]
+        return group
 
     def read_chunk(self) -> States:
         """Read the next prompts with every arm, and draw the first token of all their answers."""

@@ -23,9 +23,6 @@ ROWS = 320
 FEWEST_SLOTS, MOST_SLOTS = 8, 128
 """Of an arm. Products with fewer rows pick other kernels; with more, idle slots at the end cost."""
 
-FORKS_BYTES = 1 << 30
-"""What groups may take while they wait for a slot, about. Each is a copy of its row's cache."""
-
 
 def count_slots(num_arms: int) -> int:
     """Give each arm's slots: by the number of arms alone, as the number of rows changes bits."""
@@ -56,34 +53,34 @@ class Slots:
             torch.zeros(rows, dtype=torch.long, device=device) for _ in range(3)
         )
         self.free = [list(range(a * self.each, (a + 1) * self.each)) for a in range(task.num_arms)]
-        waiting = FORKS_BYTES // (self.cache.bytes_a_row() * task.num_arms)
-        self.may_begin = [self.each + waiting] * task.num_arms
-        """Answers of each arm that may yet begin: all that have might need a copy of their own."""
-        self.refill()
+        self.refill([])
 
     @property
     def num_busy(self) -> int:
         """Count the slots with answers."""
         return len(self.token) - sum(map(len, self.free))
 
-    def refill(self) -> None:
-        """Give every free slot its arm's next group, as long as there is one."""
-        taken: list[tuple[int, Group]] = []
+    def refill(self, taken: list[tuple[int, Group]]) -> None:
+        """Give every free slot its arm's next group, as long as there is one.
+
+        Args:
+            taken: Rows that have a group already, and the groups; they begin with the others.
+        """
         for arm, free in enumerate(self.free):
-            while free:
-                group, begun = self.queue.take(arm, self.may_begin[arm])
-                if group is None:
-                    break
-                self.may_begin[arm] -= begun
+            while free and (group := self.queue.take(arm)) is not None:
                 taken.append((free.pop(), group))
         self.put(taken)
-        sources: dict[int, list[tuple[int, Group]]] = {}
+        forks = [(row, group.place, group.position) for row, group in taken if group.states is None]
+        if forks:
+            self.cache.go_on(*zip(*forks, strict=True))
+        begun: dict[int, tuple[States, list[tuple[int, int]]]] = {}
         for row, group in taken:
-            sources.setdefault(id(group.states), []).append((row, group))
-        for members in sources.values():
-            places = torch.tensor([(row, group.place) for row, group in members])
-            rows, from_rows = places.to(self.model.device).unbind(1)
-            self.cache.start(rows, members[0][1].states, from_rows)
+            if group.states is not None:
+                _, places = begun.setdefault(id(group.states), (group.states, []))
+                places.append((row, group.place))
+        for states, places in begun.values():
+            rows, from_rows = torch.tensor(places).to(self.model.device).unbind(1)
+            self.cache.start(rows, states, from_rows)
 
     def put(self, groups: Sequence[tuple[int, Group | None]]) -> None:
         """Write down which group each of some rows has."""
@@ -127,20 +124,21 @@ class Slots:
         changes = is_last[:, None] | torch.isin(drawn, self.ends) | (drawn != drawn[:, :1])
         rows = (changes & there).any(dim=1).nonzero()[:, 0]
         if len(rows):
-            self.split(rows, drawn[rows].tolist(), used)
-            self.refill()
+            self.refill(self.split(rows, drawn[rows].tolist()))
 
-    def split(self, rows: Tensor, drawn: list[list[int]], used: int) -> None:
+    def split(self, rows: Tensor, drawn: list[list[int]]) -> list[tuple[int, Group]]:
         """Let answers end, and groups fork: the first that goes on keeps the row.
 
         Args:
             rows: `[changed]`.
             drawn: What each answer of these rows drew.
-            used: The cache's columns in use.
+
+        Returns:
+            The rows that have ended and of which a fork goes on in their place, and the forks.
         """
-        settings, nowhere = self.task.settings, States()
+        settings = self.task.settings
         staying: list[tuple[int, Group | None]] = []
-        forks: list[tuple[int, Group]] = []
+        taken: list[tuple[int, Group]] = []
         state = torch.stack([rows, self.count[rows], self.position[rows]], dim=1).tolist()
         for (row, count, position), answers, tokens in zip(
             state, self.answers[rows].tolist(), drawn, strict=True
@@ -148,27 +146,21 @@ class Slots:
             arm = row // self.each
             there = [answer for answer in answers if answer != self.nothing]
             going = [
-                Group(tuple(group), count, position, token, nowhere, 0)
+                Group(tuple(group), count, position, token, None, row)
                 for token, group in split_by_token(there, tokens[: len(there)])
                 if token not in settings.end_tokens and count < settings.max_tokens
             ]
-            self.may_begin[arm] += len(there) - sum(len(group.answers) for group in going)
             staying.append((row, going[0] if going else None))
-            forks += [(row, group) for group in going[1:]]
+            for group in going[1:]:
+                self.queue.wait(arm, group)
             if not going:
-                self.free[arm].append(row)
+                fork = self.queue.take_on(arm, row)
+                if fork:
+                    taken.append((row, fork))
+                else:
+                    self.free[arm].append(row)
         self.put(staying)
-        self.keep(forks, used)
-
-    def keep(self, forks: list[tuple[int, Group]], used: int) -> None:
-        """Copy the rows that groups leave, and let the groups wait."""
-        parents = list(dict.fromkeys(row for row, _ in forks))
-        if not parents:
-            return
-        states: States = self.cache.copy_rows(torch.tensor(parents).to(self.model.device), used)
-        places = {row: place for place, row in enumerate(parents)}
-        for row, group in forks:
-            self.queue.wait(row // self.each, group, states, places[row])
+        return taken
 
 
 def fill_slots(model: PreTrainedModel, task: Task) -> Tensor:
