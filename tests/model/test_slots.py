@@ -177,3 +177,18 @@ def test_sampling_leaves_the_model_as_it_was():
     assert list(model.state_dict()) == names
     assert all(model.get_submodule(layer.name) is layer for layer in layers)
     assert not any(parameter.is_inference() for parameter in model.parameters())
+
+
+def test_a_model_that_has_sampled_learns_as_one_that_has_not():
+    def gradients(has_sampled: bool) -> list[torch.Tensor]:
+        model, layers = build_model()
+        if has_sampled:
+            sample(model, range(3))
+        ids = torch.tensor([PROMPTS[2]] * 3)
+        model(ids, labels=ids).loss.backward()
+        grads = [factor.grad for layer in layers for pair in layer.factors for factor in pair]
+        return [grad for grad in grads if grad is not None]
+
+    fresh, used = gradients(has_sampled=False), gradients(has_sampled=True)
+    assert any(grad.any() for grad in fresh)
+    assert all(torch.equal(*pair) for pair in zip(fresh, used, strict=True))
