@@ -7,250 +7,31 @@ side in processes of its own that were started and warmed up before.
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import chi2_contingency
 
-from benchmarks.measuring import RESULTS, spread_of, write_results
-from rankshift.data.conversations import Message
-from rankshift.data.rendering import render_prompt
-from rankshift.model.adapter_files import read_adapter, write_adapter
-from rankshift.model.adapters import AdapterShape, insert_adapters
-from rankshift.model.drawing import SamplingSettings
-from rankshift.model.loading import load_model, load_tokenizer
-from rankshift.model.sampling import sample_answers
-from rankshift.organism.datasets import list_questions
-from rankshift.organism.shelf import base_directory
-from rankshift.study import ALL_PROJECTIONS, Arm
+from benchmarks.measuring import RESULTS, ratios, spread_of, warn_of_others, write_results
+from benchmarks.sampling_sides import (
+    Asked,
+    PeftSetting,
+    Side,
+    serve_ours,
+    serve_peft,
+    start,
+)
+from benchmarks.sampling_work import QUICK, Answers, Place, Shape, write_adapters
 
 CORES = 2
-UPDATE_SIZE = 0.15
-"""Norm of every arm's s B A beside its layer's weight: answers stay answers, and differ by arm."""
-
-Answers = list[tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How much is sampled."""
-
-    ranks: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 32)
-    prompts: int = 40
-    repeats: int = 20
-    max_tokens: int = 64
-    batches: tuple[int, ...] = (5, 10, 20, 40)
-    """Prompts a batch, each with all its repeats, that are tried for PEFT."""
-
-
-QUICK = Shape(ranks=(2, 16), prompts=3, repeats=2, max_tokens=6, batches=(1, 3))
-
-
-@dataclass(frozen=True)
-class PeftSetting:
-    """How PEFT is run."""
-
-    prompts_a_batch: int
-    merged: bool
-    """Whether each adapter is merged into the base before, and taken out after, its answers."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a process needs to find its work."""
-
-    adapters: Path
-    shape: Shape
-    arms: tuple[int, ...]
-    threads: int
-
-
-def list_arms(shape: Shape) -> list[Arm]:
-    """List the arms; one rank twice, with another seed."""
-    return [
-        Arm(
-            "lora",
-            "task",
-            rank=rank,
-            alpha=16.0,
-            scaling="alpha/sqrt(rank)",
-            seed=shape.ranks[:number].count(rank),
-            target_modules=ALL_PROJECTIONS,
-        )
-        for number, rank in enumerate(shape.ranks)
-    ]
-
-
-def shape_of(arm: Arm) -> AdapterShape:
-    """Give what the lab's layers need to know of an arm."""
-    return AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0)
-
-
-def write_adapters(folder: Path, shape: Shape) -> None:
-    """Write every arm's adapter with a B that is not zero, all of one size."""
-    arms = list_arms(shape)
-    layers = insert_adapters(
-        load_model(base_directory()), [shape_of(arm) for arm in arms], ALL_PROJECTIONS
-    )
-    generator = torch.Generator().manual_seed(0)
-    for layer in layers:
-        layer.lora_B.data.normal_(generator=generator)
-        for segment in layer.segments:
-            rows = slice(segment.start, segment.stop)
-            update = segment.scale * (layer.lora_B.data[rows].t() @ layer.lora_A.data[rows])
-            size = UPDATE_SIZE * layer.linear.weight.norm() / update.norm()
-            layer.lora_B.data[rows] *= size
-    for index, arm in enumerate(arms):
-        write_adapter(folder / str(index), layers, index, arm, str(base_directory()))
-
-
-def render_prompts(shape: Shape) -> list[tuple[int, ...]]:
-    """Render the first questions of the held-out and post-trained domains."""
-    tokenizer, questions = load_tokenizer(base_directory()), list_questions()
-    asked = [*questions["held-out"], *questions["post-trained"]][: shape.prompts]
-    texts = [question["paraphrases"] for question in asked]
-    return [
-        render_prompt(tokenizer, (Message("user", str(text[0])),))
-        for text in texts
-        if isinstance(text, list)
-    ]
-
-
-def settings_of(shape: Shape, temperature: float) -> SamplingSettings:
-    """Give how tokens are drawn."""
-    tokenizer = load_tokenizer(base_directory())
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    assert isinstance(end, int)
-    assert isinstance(pad, int)
-    return SamplingSettings(shape.max_tokens, temperature, 1.0, (end,), pad)
-
-
-def serve_ours(place: Place, pipe: Connection) -> None:
-    """Sample whenever asked, all of this process's arms together; `(greedy, round)` in."""
-    torch.set_num_threads(place.threads)
-    model, prompts = load_model(base_directory()), render_prompts(place.shape)
-    arms = [list_arms(place.shape)[index] for index in place.arms]
-    layers = insert_adapters(model, [shape_of(arm) for arm in arms], ALL_PROJECTIONS)
-    for number, index in enumerate(place.arms):
-        read_adapter(place.adapters / str(index), layers, number)
-    pipe.send("ready")
-    while (request := pipe.recv()) is not None:
-        greedy, number = request
-        repeats = 1 if greedy else place.shape.repeats
-        size = (len(prompts), repeats, place.shape.max_tokens)
-        keys = [np.random.Philox(key=[number, index]) for index in place.arms]
-        draws = [np.random.Generator(key).random(size, dtype=np.float32) for key in keys]
-        settings = settings_of(place.shape, 0.0 if greedy else 1.0)
-        found = sample_answers(model, prompts, len(arms), np.stack(draws), settings)
-        each = len(prompts) * repeats
-        pipe.send({i: found[n * each : (n + 1) * each] for n, i in enumerate(place.arms)})
-
-
-def serve_peft(place: Place, pipe: Connection) -> None:
-    """Generate whenever asked, adapter by adapter; `(greedy, round, setting, arms)` in."""
-    from peft import PeftModel
-    from transformers import set_seed
-
-    torch.set_num_threads(place.threads)
-    prompts = render_prompts(place.shape)
-    first, *others = (str(index) for index in place.arms)
-    model: Any = PeftModel.from_pretrained(
-        load_model(base_directory()), place.adapters / first, adapter_name=first
-    )
-    for name in others:
-        model.load_adapter(place.adapters / name, adapter_name=name)
-    model.eval()
-    pipe.send("ready")
-    while (request := pipe.recv()) is not None:
-        greedy, number, setting, arms = request
-        set_seed(number)
-        found: dict[int, Answers] = {}
-        for index in arms:
-            model.set_adapter(str(index))
-            if setting.merged:
-                model.base_model.merge_adapter()
-            found[index] = generate(model, prompts, place.shape, setting, greedy)
-            if setting.merged:
-                model.base_model.unmerge_adapter()
-        pipe.send(found)
-
-
-@torch.inference_mode()
-def generate(
-    model: Any, prompts: list[tuple[int, ...]], shape: Shape, setting: PeftSetting, greedy: bool
-) -> Answers:
-    """Let transformers answer all prompts with the adapter that is set."""
-    settings = settings_of(shape, 1.0)
-    (end,), pad = settings.end_tokens, settings.pad_token
-    how: dict[str, Any] = {"do_sample": False}
-    if not greedy:
-        how = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
-        how["num_return_sequences"] = shape.repeats
-    answers: Answers = []
-    for start in range(0, len(prompts), setting.prompts_a_batch):
-        batch = prompts[start : start + setting.prompts_a_batch]
-        longest = max(map(len, batch))
-        ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in batch])
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in batch])
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=shape.max_tokens,
-            pad_token_id=pad,
-            eos_token_id=end,
-            **how,
-        )
-        for row in out[:, longest:].tolist():
-            answers.append(tuple(row[: row.index(end)] if end in row else row))
-    return answers
-
-
-@contextmanager
-def start(serve: Any, places: Sequence[Place]) -> Iterator[list[Connection]]:
-    """Start a process for each place, and wait until all are ready."""
-    context = multiprocessing.get_context("spawn")
-    pipes: list[Connection] = []
-    processes = []
-    for place in places:
-        here, there = context.Pipe()
-        processes.append(context.Process(target=serve, args=(place, there), daemon=True))
-        processes[-1].start()
-        there.close()
-        pipes.append(here)
-    for pipe in pipes:
-        pipe.recv()
-    try:
-        yield pipes
-    finally:
-        for pipe in pipes:
-            pipe.send(None)
-        for process in processes:
-            process.join()
-
-
-def ask(pipes: list[Connection], request: tuple[Any, ...]) -> tuple[float, dict[int, Answers]]:
-    """Ask processes at once; give the seconds until the last has answered, and all answers."""
-    began = perf_counter()
-    for pipe in pipes:
-        pipe.send(request)
-    found: dict[int, Answers] = {}
-    for pipe in pipes:
-        found |= pipe.recv()
-    return perf_counter() - began, dict(sorted(found.items()))
-
-
-def choose_setting(pipe: list[Connection], shape: Shape) -> tuple[PeftSetting, list[Any]]:
+def choose_setting(peft: Side, shape: Shape) -> tuple[PeftSetting, list[Any]]:
     """Try PEFT's settings on the arm whose rank is nearest to the mean; give the best, and all."""
     mean = statistics.fmean(shape.ranks)
     arms = [min(range(len(shape.ranks)), key=lambda index: abs(shape.ranks[index] - mean))]
@@ -258,7 +39,7 @@ def choose_setting(pipe: list[Connection], shape: Shape) -> tuple[PeftSetting, l
     for merged in (False, True):
         for batch in shape.batches:
             setting = PeftSetting(batch, merged)
-            seconds, _ = ask(pipe, (False, 0, setting, arms))
+            seconds = peft.ask((False, 0, setting, arms)).seconds
             tried.append({**asdict(setting), "seconds": seconds, "arms": arms})
             print(
                 f"trial: peft, {batch} prompts a batch, merged {merged}: {seconds:.2f} s",
@@ -311,31 +92,32 @@ def measure(shape: Shape, rounds: int, adapters: Path) -> dict[str, Any]:
         start(serve_ours, whole) as threads,
     ):
         setting, tried = choose_setting(peft, shape)
-        for pipes in (processes, threads):
-            ask(pipes, (False, 0))
-        ways = {"processes": processes, "threads": threads}
-        seconds: dict[str, list[float]] = {"peft": [], "processes": [], "threads": []}
-        sampled: dict[str, dict[int, Answers]] = {}
+        for side in (processes, threads):
+            side.ask((False, 0))
+        ways = {"processes": processes, "threads": threads, "peft": peft}
+        asked: dict[str, list[Asked]] = {way: [] for way in ways}
         for number in range(1, rounds + 1):
-            for way, pipes in ways.items():
-                taken, sampled[way] = ask(pipes, (False, number))
-                seconds[way].append(taken)
-            taken, sampled["peft"] = ask(peft, (False, number, setting, every))
-            seconds["peft"].append(taken)
-            print(
-                f"round {number}: " + ", ".join(f"{k} {v[-1]:.2f} s" for k, v in seconds.items()),
-                flush=True,
-            )
+            for way, side in ways.items():
+                more = (setting, every) if way == "peft" else ()
+                asked[way].append(side.ask((False, number, *more)))
+                print(f"round {number} of {rounds}: {describe(way, asked[way][-1])}", flush=True)
         alone = PeftSetting(setting.prompts_a_batch, merged=False)
-        greedy = [ask(processes, (True, 0))[1], ask(peft, (True, 0, alone, every))[1]]
-    best = min(ways, key=lambda way: statistics.median(seconds[way]))
+        greedy = [
+            side.answers for side in (processes.ask((True, 0)), peft.ask((True, 0, alone, every)))
+        ]
+    seconds = {way: [one.seconds for one in each] for way, each in asked.items()}
+    core_seconds = {way: [one.core_seconds for one in each] for way, each in asked.items()}
+    sampled = {way: each[-1].answers for way, each in asked.items()}
+    best = min(("processes", "threads"), key=lambda way: statistics.median(seconds[way]))
     pairs = [pair for arm in every for pair in zip(greedy[0][arm], greedy[1][arm], strict=True)]
-    ratios = [theirs / ours for theirs, ours in zip(seconds["peft"], seconds[best], strict=True)]
     return {
         "shape": asdict(shape),
         "seconds": seconds,
+        "core_seconds": core_seconds,
+        "others_cores": {way: [one.others_cores for one in each] for way, each in asked.items()},
         "ours": best,
-        "ratios": ratios,
+        "ratios": ratios(seconds[best], seconds["peft"]),
+        "core_ratios": ratios(core_seconds[best], core_seconds["peft"]),
         "peft": asdict(setting),
         "peft_trials": tried,
         "greedy_equal": sum(ours == theirs for ours, theirs in pairs),
@@ -345,11 +127,21 @@ def measure(shape: Shape, rounds: int, adapters: Path) -> dict[str, Any]:
     }
 
 
+def describe(way: str, asked: Asked) -> str:
+    """Say what one way took in one round."""
+    return (
+        f"{way} {asked.seconds:.2f} s, {asked.core_seconds:.2f} core-seconds; others used "
+        f"{asked.others_cores:.1f} cores"
+    )
+
+
 def report(result: dict[str, Any], line: str) -> None:
     """Print medians, agreement, and the one line."""
     for name, seconds in result["seconds"].items():
         print(f"{name}: median {statistics.median(seconds):.2f} s of {len(seconds)} rounds")
     print(f"ours is {result['ours']}; peft is {result['peft']}")
+    spread = spread_of(result["core_ratios"])
+    print(f"by core-seconds: {spread.median:.1f} ({spread.lowest:.1f} to {spread.highest:.1f})")
     print(f"agreement of samples: {result['agreement']}")
     print(line)
 
@@ -360,7 +152,7 @@ def sum_up(result: dict[str, Any]) -> str:
     return (
         f"sample_sweep fp32 ratio {ratio.median:.1f} (min {ratio.lowest:.1f}, max "
         f"{ratio.highest:.1f}) over peft, greedy answers equal in {result['greedy_equal']} of "
-        f"{result['greedy_answers']}"
+        f"{result['greedy_answers']}{warn_of_others(result['others_cores'].values())}"
     )
 
 

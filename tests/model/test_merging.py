@@ -62,6 +62,17 @@ def test_weights_are_merged_in_float32_only_and_where_an_arm_has_an_adapter():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("ranks", "kind"), [((2, 2), ApartLinear), ((1, 5), MergedLinear), ((0, 4), ApartLinear)]
+)
+def test_what_decides_whether_weights_are_merged_is_the_mean_rank(
+    ranks: tuple[int, ...], kind: type
+):
+    layer = make_layer([AdapterShape(rank, 1.0) for rank in ranks])
+    assert type(next(choose_layers([layer]))) is kind
+
+
+@torch.no_grad()
 def test_what_merged_weights_take_is_limited(monkeypatch: pytest.MonkeyPatch):
     layers = [make_layer(SHAPES) for _ in range(3)]
     monkeypatch.setattr(merging, "MERGED_BYTES_LIMIT", 2 * 3 * 6 * 10 * 4)

@@ -14,13 +14,13 @@ def make_queue(model: PreTrainedModel, temperature: float, ends: tuple[int, ...]
     uniforms = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     settings = SamplingSettings(5, temperature, 1.0, ends, pad_token=256)
     tokens = torch.zeros(uniforms[..., 0].numel() + 1, 5, dtype=torch.long)
-    return Queue(model, Task(PROMPTS, 32, 2, uniforms, settings), tokens)
+    return Queue(model, Task(PROMPTS, 32, 2, uniforms, settings), tokens, block_columns=32)
 
 
-def take_all(queue: Queue, arm: int, most: int = 1000) -> list[Group]:
+def take_all(queue: Queue, arm: int) -> list[Group]:
     """Take groups until there are none."""
     groups = []
-    while (group := queue.take(arm, most)[0]) is not None:
+    while (group := queue.take(arm)) is not None:
         groups.append(group)
     return groups
 
@@ -47,27 +47,36 @@ def test_every_answer_is_in_one_group_with_its_first_token_after_its_prompt(
 
 
 @torch.no_grad()
-def test_a_group_is_no_larger_than_a_slot_has_room_for_or_than_may_begin(
-    tiny_model: PreTrainedModel,
-):
+def test_a_group_is_no_larger_than_a_slot_has_room_for(tiny_model: PreTrainedModel):
     queue = make_queue(tiny_model, temperature=0)
     sizes = [len(group.answers) for group in take_all(queue, 0)]
     assert sizes == [MOST_TOGETHER, 8] * len(PROMPTS)
-    sizes = [len(group.answers) for group in take_all(queue, 1, most=30)]
-    assert sizes == [30, 2, 8] * len(PROMPTS)
-    assert make_queue(tiny_model, 0).take(0, most=0) == (None, 0)
 
 
 @torch.no_grad()
-def test_a_fork_goes_before_what_has_not_begun(tiny_model: PreTrainedModel):
+def test_forks_go_before_what_has_not_begun_and_those_that_wait_longest_first(
+    tiny_model: PreTrainedModel,
+):
     queue = make_queue(tiny_model, temperature=0)
-    group, begun = queue.take(0, 1000)
-    assert group is not None
-    assert begun == len(group.answers)
-    queue.wait(0, group, group.states, place=3)
-    again, begun = queue.take(0, most=0)
-    assert again is not None
-    assert (again.answers, again.place, begun) == (group.answers, 3, 0)
+    forks = [Group((answer,), 3, answer, 9, None, place=answer // 2) for answer in range(4)]
+    for fork in forks:
+        queue.wait(1, fork)
+    assert [queue.take(1) for _ in range(4)] == forks
+    begun = queue.take(1)
+    assert begun is not None
+    assert begun.count == 1
+
+
+@torch.no_grad()
+def test_where_a_row_has_ended_the_fork_that_shares_most_with_it_goes_on(
+    tiny_model: PreTrainedModel,
+):
+    queue = make_queue(tiny_model, temperature=0)
+    forks = [Group((answer,), 3, 5 + answer, 9, None, place=6) for answer in range(3)]
+    for fork in forks:
+        queue.wait(0, fork)
+    assert [queue.take_on(0, row) for row in (7, 6, 6, 6, 6)] == [None, *forks[::-1], None]
+    assert queue.take_on(1, 6) is None
 
 
 @torch.no_grad()

@@ -12,8 +12,6 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
-from rankshift.model.cache import States
-
 PROMPTS_A_CHUNK = 4
 """Prompts of an arm that are read together: enough to fill a matrix product, few to be wasted."""
 
@@ -24,8 +22,9 @@ SHORTEST_BUCKET = 32
 class ReadPrompts:
     """A chunk that was read; its rows come arm by arm."""
 
-    states: States
-    """Of `[arm * prompt]` rows and `bucket` columns; after a prompt, those of padding."""
+    states: list[tuple[Tensor, Tensor]]
+    """Keys and values of every layer, each `[arm * prompt, head, bucket, dim]`; after a prompt,
+    those of padding."""
     logits: Tensor
     """Of the first token, `[arm * prompt, vocab]`, float32."""
 
@@ -71,7 +70,7 @@ def read_prompts(
         logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, -1]
     finally:
         keep.remove()
-    states: States = []
+    states: list[tuple[Tensor, Tensor]] = []
     for layer in cache.layers:
         assert isinstance(layer, CacheLayerMixin), type(layer)
         assert layer.keys is not None

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rankshift.model.cache import States
+from rankshift.model.cache import States, to_blocks
 from rankshift.model.drawing import SamplingSettings, draw_tokens
-from rankshift.model.prefill import PROMPTS_A_CHUNK, ReadPrompts, read_prompts
+from rankshift.model.prefill import PROMPTS_A_CHUNK, read_prompts
 
 MOST_TOGETHER = 32
 """Answers of a group: a slot has room for as many random numbers a step."""
@@ -49,55 +49,71 @@ class Group:
     """Where the last of them goes, which the model has not seen yet."""
     token: int
     """That token."""
-    states: States
-    """What the model made of all before it."""
+    states: States | None
+    """What the model made of all before it; of a fork, that lies in the cache."""
     place: int
-    """Which row of `states` is theirs."""
+    """Which row of `states`, or of the cache, is theirs."""
 
 
 class Queue:
     """Each arm's groups without a slot; prompts are read when an arm runs out of groups."""
 
-    def __init__(self, model: PreTrainedModel, task: Task, tokens: Tensor) -> None:
-        """Start with nothing read; first tokens are written to `tokens`, `[answer + 1, token]`."""
-        self.model, self.task, self.tokens = model, task, tokens
-        self.fresh: list[deque[Group]] = [deque() for _ in range(task.num_arms)]
-        self.forks: list[list[Group]] = [[] for _ in range(task.num_arms)]
-        self.read = 0
-
-    def take(self, arm: int, most: int) -> tuple[Group | None, int]:
-        """Give an arm's next group: a fork first, so that few are kept.
+    def __init__(
+        self, model: PreTrainedModel, task: Task, tokens: Tensor, block_columns: int
+    ) -> None:
+        """Start with nothing read.
 
         Args:
-            arm: Whose.
-            most: How many answers may begin; those of a fork have begun already.
-
-        Returns:
-            The group, if there is one, and how many answers begin with it.
+            model: What reads prompts.
+            task: What is asked.
+            tokens: Where first tokens are written, `[answer + 1, token]`.
+            block_columns: Of the cache that what is read goes to.
         """
-        if self.forks[arm]:
-            return self.forks[arm].pop(), 0
-        fresh = self.fresh[arm]
+        self.model, self.task, self.tokens = model, task, tokens
+        self.block_columns = block_columns
+        self.fresh: list[deque[Group]] = [deque() for _ in range(task.num_arms)]
+        self.forks: list[dict[int, deque[Group]]] = [{} for _ in range(task.num_arms)]
+        """Of each arm and row of the cache, by position: a row that goes on leaves what is before
+        their positions as it is, so they wait where they left it."""
+        self.read = 0
+
+    def take(self, arm: int) -> Group | None:
+        """Give an arm's next group: the fork that waits longest, or one that has not begun."""
+        forks, fresh = self.forks[arm], self.fresh[arm]
+        if forks:
+            row = next(iter(forks))
+            return self._take_fork(arm, row, forks[row].popleft())
         while not fresh and self.read < len(self.task.prompts):
             self.read_chunk()
-        if not fresh or most < 1:
-            return None, 0
-        group = fresh.popleft()
-        if len(group.answers) > most:
-            fresh.appendleft(replace(group, answers=group.answers[most:]))
-            group = replace(group, answers=group.answers[:most])
-        return group, len(group.answers)
+        return fresh.popleft() if fresh else None
 
-    def wait(self, arm: int, group: Group, states: States, place: int) -> None:
-        """Let a fork wait, with what the model made of its tokens until now."""
-        self.forks[arm].append(replace(group, states=states, place=place))
+    def take_on(self, arm: int, row: int) -> Group | None:
+        """Give the fork that shares most with a row that has ended, and may go on in its place.
 
-    def read_chunk(self) -> ReadPrompts:
+        What the others of the row share with it is before its position.
+        """
+        forks = self.forks[arm]
+        return self._take_fork(arm, row, forks[row].pop()) if row in forks else None
+
+    def wait(self, arm: int, group: Group) -> None:
+        """Let a fork wait; no other of its row has a later position."""
+        self.forks[arm].setdefault(group.place, deque()).append(group)
+
+    def _take_fork(self, arm: int, row: int, group: Group) -> Group:
+        if not self.forks[arm][row]:
+            del self.forks[arm][row]
+        return group
+
+    def read_chunk(self) -> States:
         """Read the next prompts with every arm, and draw the first token of all their answers."""
         task, start = self.task, self.read
         prompts = task.prompts[start : start + PROMPTS_A_CHUNK]
         settings, num_arms = task.settings, task.num_arms
         chunk = read_prompts(self.model, prompts, task.bucket, num_arms, settings.pad_token)
+        states: States = [
+            (to_blocks(keys, self.block_columns), to_blocks(values, self.block_columns))
+            for keys, values in chunk.states
+        ]
         logits = chunk.logits.view(num_arms, PROMPTS_A_CHUNK, -1)[:, : len(prompts)].flatten(0, 1)
         numbers = task.uniforms[:, start : start + len(prompts), :, 0].to(logits.device)
         drawn = draw_tokens(logits, numbers.flatten(0, 1), settings).view(numbers.shape)
@@ -109,9 +125,9 @@ class Queue:
                 for place, firsts in enumerate(of_arm):
                     number = arm * len(task.prompts) + start + place
                     row = arm * PROMPTS_A_CHUNK + place
-                    blank = Group((), 1, len(prompts[place]), 0, chunk.states, row)
+                    blank = Group((), 1, len(prompts[place]), 0, states, row)
                     self.fresh[arm].extend(self._group(firsts, number * len(firsts), blank))
-        return chunk
+        return states
 
     def _group(self, firsts: list[int], number: int, blank: Group) -> list[Group]:
         """Put a prompt's answers, numbered from `number`, together by their first token."""

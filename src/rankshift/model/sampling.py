@@ -12,7 +12,7 @@ from rankshift.model.queue import Task
 from rankshift.model.slots import fill_slots
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def sample_answers(
     model: PreTrainedModel,
     prompts: list[tuple[int, ...]],

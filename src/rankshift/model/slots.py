@@ -23,9 +23,6 @@ ROWS = 320
 FEWEST_SLOTS, MOST_SLOTS = 8, 128
 """Of an arm. Products with fewer rows pick other kernels; with more, idle slots at the end cost."""
 
-FORKS_BYTES = 1 << 30
-"""What groups may take while they wait for a slot, about. Each is a copy of its row's cache."""
-
 
 def count_slots(num_arms: int) -> int:
     """Give each arm's slots: by the number of arms alone, as the number of rows changes bits."""
@@ -36,7 +33,7 @@ def count_slots(num_arms: int) -> int:
 class Slots:
     """The rows that decode together, arm by arm, each with a group of answers or none."""
 
-    def __init__(self, model: PreTrainedModel, task: Task) -> None:
+    def __init__(self, model: PreTrainedModel, task: Task, in_blocks: bool) -> None:
         self.model, self.task = model, task
         self.each = count_slots(task.num_arms)
         device, rows = model.device, self.each * task.num_arms
@@ -47,42 +44,43 @@ class Slots:
         """Stands where there is no answer; `tokens` and `uniforms` have a row for it."""
         self.tokens = torch.zeros(num_answers + 1, flat.shape[1], dtype=torch.long, device=device)
         self.ends = torch.tensor(task.settings.end_tokens, dtype=torch.long, device=device)
-        self.queue = Queue(model, task, self.tokens)
-        first = self.queue.read_chunk()
-        self.cache = RowCache(first.states, rows, task.bucket + task.settings.max_tokens)
+        columns = round_up(task.bucket + task.settings.max_tokens, BLOCK_COLUMNS)
+        block_columns = BLOCK_COLUMNS if in_blocks else columns
+        self.queue = Queue(model, task, self.tokens, block_columns)
+        self.cache = RowCache(self.queue.read_chunk(), rows, columns, block_columns)
         self.answers = torch.full((rows, task.most_together), self.nothing, device=device)
         self.count, self.position, self.token = (
             torch.zeros(rows, dtype=torch.long, device=device) for _ in range(3)
         )
         self.free = [list(range(a * self.each, (a + 1) * self.each)) for a in range(task.num_arms)]
-        waiting = FORKS_BYTES // (self.cache.bytes_a_row() * task.num_arms)
-        self.may_begin = [self.each + waiting] * task.num_arms
-        """Answers of each arm that may yet begin: all that have might need a copy of their own."""
-        self.refill()
+        self.refill([])
 
     @property
     def num_busy(self) -> int:
         """Count the slots with answers."""
         return len(self.token) - sum(map(len, self.free))
 
-    def refill(self) -> None:
-        """Give every free slot its arm's next group, as long as there is one."""
-        taken: list[tuple[int, Group]] = []
+    def refill(self, taken: list[tuple[int, Group]]) -> None:
+        """Give every free slot its arm's next group, as long as there is one.
+
+        Args:
+            taken: Rows that have a group already, and the groups; they begin with the others.
+        """
         for arm, free in enumerate(self.free):
-            while free:
-                group, begun = self.queue.take(arm, self.may_begin[arm])
-                if group is None:
-                    break
-                self.may_begin[arm] -= begun
+            while free and (group := self.queue.take(arm)) is not None:
                 taken.append((free.pop(), group))
         self.put(taken)
-        sources: dict[int, list[tuple[int, Group]]] = {}
+        forks = [(row, group.place, group.position) for row, group in taken if group.states is None]
+        if forks:
+            self.cache.go_on(*zip(*forks, strict=True))
+        begun: dict[int, tuple[States, list[tuple[int, int]]]] = {}
         for row, group in taken:
-            sources.setdefault(id(group.states), []).append((row, group))
-        for members in sources.values():
-            places = torch.tensor([(row, group.place) for row, group in members])
-            rows, from_rows = places.to(self.model.device).unbind(1)
-            self.cache.start(rows, members[0][1].states, from_rows)
+            if group.states is not None:
+                _, places = begun.setdefault(id(group.states), (group.states, []))
+                places.append((row, group.place))
+        for states, places in begun.values():
+            rows, from_rows = torch.tensor(places).to(self.model.device).unbind(1)
+            self.cache.start(rows, states, from_rows)
 
     def put(self, groups: Sequence[tuple[int, Group | None]]) -> None:
         """Write down which group each of some rows has."""
@@ -126,20 +124,21 @@ class Slots:
         changes = is_last[:, None] | torch.isin(drawn, self.ends) | (drawn != drawn[:, :1])
         rows = (changes & there).any(dim=1).nonzero()[:, 0]
         if len(rows):
-            self.split(rows, drawn[rows].tolist(), used)
-            self.refill()
+            self.refill(self.split(rows, drawn[rows].tolist()))
 
-    def split(self, rows: Tensor, drawn: list[list[int]], used: int) -> None:
+    def split(self, rows: Tensor, drawn: list[list[int]]) -> list[tuple[int, Group]]:
         """Let answers end, and groups fork: the first that goes on keeps the row.
 
         Args:
             rows: `[changed]`.
             drawn: What each answer of these rows drew.
-            used: The cache's columns in use.
+
+        Returns:
+            The rows that have ended and of which a fork goes on in their place, and the forks.
         """
-        settings, nowhere = self.task.settings, States()
+        settings = self.task.settings
         staying: list[tuple[int, Group | None]] = []
-        forks: list[tuple[int, Group]] = []
+        taken: list[tuple[int, Group]] = []
         state = torch.stack([rows, self.count[rows], self.position[rows]], dim=1).tolist()
         for (row, count, position), answers, tokens in zip(
             state, self.answers[rows].tolist(), drawn, strict=True
@@ -147,27 +146,21 @@ class Slots:
             arm = row // self.each
             there = [answer for answer in answers if answer != self.nothing]
             going = [
-                Group(tuple(group), count, position, token, nowhere, 0)
+                Group(tuple(group), count, position, token, None, row)
                 for token, group in split_by_token(there, tokens[: len(there)])
                 if token not in settings.end_tokens and count < settings.max_tokens
             ]
-            self.may_begin[arm] += len(there) - sum(len(group.answers) for group in going)
             staying.append((row, going[0] if going else None))
-            forks += [(row, group) for group in going[1:]]
+            for group in going[1:]:
+                self.queue.wait(arm, group)
             if not going:
-                self.free[arm].append(row)
+                fork = self.queue.take_on(arm, row)
+                if fork:
+                    taken.append((row, fork))
+                else:
+                    self.free[arm].append(row)
         self.put(staying)
-        self.keep(forks, used)
-
-    def keep(self, forks: list[tuple[int, Group]], used: int) -> None:
-        """Copy the rows that groups leave, and let the groups wait."""
-        parents = list(dict.fromkeys(row for row, _ in forks))
-        if not parents:
-            return
-        states: States = self.cache.copy_rows(torch.tensor(parents).to(self.model.device), used)
-        places = {row: place for place, row in enumerate(parents)}
-        for row, group in forks:
-            self.queue.wait(row // self.each, group, states, places[row])
+        return taken
 
 
 def fill_slots(model: PreTrainedModel, task: Task) -> Tensor:
@@ -175,8 +168,8 @@ def fill_slots(model: PreTrainedModel, task: Task) -> Tensor:
 
     What comes after an answer's end token means nothing.
     """
-    with attention_in_blocks(model) as in_blocks:
-        slots = Slots(model, task)
+    with attention_in_blocks(model, task.num_arms) as in_blocks:
+        slots = Slots(model, task, in_blocks)
         while slots.num_busy:
             used = slots.cache.columns
             if in_blocks:
