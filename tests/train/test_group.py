@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 TRAINING = Training(
-    steps=30,
-    checkpoints=(5, 12, 30),
+    steps=50,
+    checkpoints=(5, 12, 50),
     rows_per_step=4,
     accumulation=2,
     schedule="linear",
@@ -165,7 +165,7 @@ def assert_same_way(
 
 
 @pytest.mark.parametrize("traits", [Traits(True, True), Traits(False, False)], ids=str)
-def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
+def test_every_arm_interrupted_or_not_goes_the_way_of_peft_and_a_plain_loop(
     tiny_model_directory: Path,
     tmp_path: Path,
     make_group: MakeGroup,
@@ -175,6 +175,10 @@ def test_every_arm_goes_the_way_of_peft_and_a_plain_loop(
     group = make_group(arms, training=TRAINING)
     start = prepare_adapters(load_model(tiny_model_directory), arms, "base")
     assert start.traits == Traits(packs=True, plain_head=True)
+    with pytest.raises(Interrupted):
+        train(
+            make_group(arms, training=TRAINING), tiny_model_directory, interrupt_after(20), traits
+        )
     train(group, tiny_model_directory, traits=traits)
     for index, arm in enumerate(arms):
         start.write(tmp_path / f"start-{index}", index)
@@ -498,6 +502,21 @@ def test_an_arm_alone_learns_what_it_learns_in_a_group(
         for got, expected in zip(read_losses(together, index), read_losses(alone, 0), strict=True):
             assert got.loss == pytest.approx(expected.loss, rel=1e-5)
             assert replace(got, loss=0.0) == replace(expected, loss=0.0)
+
+
+def test_arms_in_another_order_learn_the_same(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    order = (2, 0, 1)
+    straight, mixed = make_group(arms, "straight"), make_group([arms[n] for n in order], "mixed")
+    for group in (straight, mixed):
+        group.arms_per_pass = 3
+        train(group, tiny_model_directory)
+    for place, index in enumerate(order):
+        for got, expected in zip(
+            read_losses(mixed, place), read_losses(straight, index), strict=True
+        ):
+            assert got.loss == pytest.approx(expected.loss, rel=1e-5)
 
 
 def test_the_adapter_of_a_checkpoint_is_what_was_measured(
