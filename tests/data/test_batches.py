@@ -100,6 +100,11 @@ def test_what_carries_loss_is_predicted_from_the_place_before_it(
     assert batch.counts == tuple(sum(sum(row.loss_mask) for row in own) for own in arms)
 
 
+def test_rows_of_one_length_are_not_packed():
+    assert lay_rows([ROWS[:1], ROWS[:1]], 0, packed=True).documents is None
+    assert lay_rows([ROWS[:2], ROWS[:2]], 0, packed=True).documents is not None
+
+
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=20))
 def test_every_token_has_a_slot_of_its_own_among_documents_of_about_its_length(
@@ -122,4 +127,3 @@ def test_every_token_has_a_slot_of_its_own_among_documents_of_about_its_length(
             own = torch.arange(start[document], start[document + 1])
             assert row[: len(own)].tolist() == own.tolist()
             assert longest <= BUCKET_RATIO * len(own)
-    assert documents.even == (len(set(lengths)) == 1)

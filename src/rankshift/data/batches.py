@@ -34,11 +34,6 @@ class Documents:
     real: Tensor
     """`[slot, 1]`: 0 where a slot only repeats, otherwise 1."""
 
-    @property
-    def even(self) -> bool:
-        """Say whether all have one length, so that they are a rectangle as they lie."""
-        return len(set(self.lengths)) == 1
-
     def to(self, device: torch.device) -> "Documents":
         """Put it on a device."""
         moved = (t.to(device) for t in (self.places, self.slots, self.real))
@@ -88,8 +83,12 @@ def draw_rows(num_rows: int, rows_per_step: int, steps: int, seed: int) -> np.nd
 
 
 def lay_rows(by_arm: Sequence[Sequence[Rendered]], pad_token: int, packed: bool) -> TokenBatch:
-    """Lay every arm's rows into one rectangle, packed or padded."""
-    return pack_rows(by_arm, pad_token) if packed else pad_rows(by_arm, pad_token)
+    """Lay every arm's rows into one rectangle, packed or padded.
+
+    Rows of one length are a rectangle already, with nothing to gain from packing.
+    """
+    uneven = len({len(row.token_ids) for own in by_arm for row in own}) > 1
+    return pack_rows(by_arm, pad_token) if packed and uneven else pad_rows(by_arm, pad_token)
 
 
 def pad_rows(by_arm: Sequence[Sequence[Rendered]], pad_token: int) -> TokenBatch:

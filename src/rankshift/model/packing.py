@@ -62,10 +62,6 @@ def attend_to_documents(
     """
     if documents is None:
         return attend_in_float32(module, query, key, value, attention_mask, **options)
-    if documents.even:
-        shape = (len(documents.lengths), documents.lengths[0])
-        parts = [x.transpose(1, 2).flatten(0, 1).unflatten(0, shape) for x in (query, key, value)]
-        return _attend(module, parts, options).reshape(*query.transpose(1, 2).shape[:3], -1), None
     laid_out = zip(*(_lay_out(x, documents) for x in (query, key, value)), strict=True)
     mixed = [_attend(module, parts, options) for parts in laid_out]
     by_slot = torch.cat([part.flatten(0, 1) for part in mixed]).flatten(1)
