@@ -162,8 +162,7 @@ def describe_plan(groups: list[Group], compute: Compute) -> str:
     arms = sum(len(group.arms) for group in groups)
     return (
         f"{arms} arms in {len(groups)} groups{checkpointed}; the largest takes "
-        f"{largest.total_bytes / GIB:.2f} GiB of the {share_memory(compute) / GIB:.1f} that each "
-        f"of {compute.workers} workers may use"
+        f"{largest.total_bytes / GIB:.2f} GiB of a worker's {share_memory(compute) / GIB:.1f}"
     )
 
 
