@@ -285,7 +285,8 @@ def test_an_arm_in_bfloat16_learns_what_it_learns_in_float32_up_to_rounding(
         assert [r.loss for r in others] != [r.loss for r in losses]
         # What was measured is what PEFT's model in bfloat16 gives.
         model = PeftModel.from_pretrained(
-            load_model(tiny_model_directory, torch.bfloat16), rounded.files[index].checkpoint(30)
+            load_model(tiny_model_directory, torch.bfloat16),
+            rounded.files[index].checkpoint(TRAINING.steps),
         )
         for record, held_out in zip(others[-2:], rounded.held_out, strict=True):
             expected = loss_by_transformers(model, list(held_out.rows)).item()

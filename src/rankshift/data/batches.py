@@ -85,10 +85,13 @@ def draw_rows(num_rows: int, rows_per_step: int, steps: int, seed: int) -> np.nd
 def lay_rows(by_arm: Sequence[Sequence[Rendered]], pad_token: int, packed: bool) -> TokenBatch:
     """Lay every arm's rows into one rectangle, packed or padded.
 
-    Rows of one length are a rectangle already, with nothing to gain from packing.
+    As many rows of one length for every arm are a rectangle already: nothing to gain from packing.
     """
-    uneven = len({len(row.token_ids) for own in by_arm for row in own}) > 1
-    return pack_rows(by_arm, pad_token) if packed and uneven else pad_rows(by_arm, pad_token)
+    lengths = {len(row.token_ids) for own in by_arm for row in own}
+    is_rectangle = len(lengths) == 1 and len({len(own) for own in by_arm}) == 1
+    if packed and not is_rectangle:
+        return pack_rows(by_arm, pad_token)
+    return pad_rows(by_arm, pad_token)
 
 
 def pad_rows(by_arm: Sequence[Sequence[Rendered]], pad_token: int) -> TokenBatch:
