@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankshift.executor.plan import Group
-from rankshift.executor.room import GIB, is_tight, share_memory
+from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
 from rankshift.study import Arm, Study
 
@@ -59,8 +59,7 @@ def preview_study(study: Study, root: Path) -> Preview:
         UserError: Something the user wrote cannot be done.
     """
     resolved = resolve_study(study, root)
-    room = share_memory(study.compute)
-    groups = [_describe(group, resolved, room) for group in make_plan(resolved)]
+    groups = [_describe(group, resolved) for group in make_plan(resolved)]
     trained = [arm for arm in resolved.arms.values() if arm.method != "base"]
     per_arm = study.training.steps * study.training.accumulation * resolved.batch_tokens
     checkpoints = len(study.training.checkpoints)
@@ -69,7 +68,7 @@ def preview_study(study: Study, root: Path) -> Preview:
         study=study.name,
         arms=len(resolved.arms),
         workers=study.compute.workers,
-        worker_gib=room / GIB,
+        worker_gib=resolved.room / GIB,
         groups=tuple(groups),
         steps=study.training.steps,
         tokens=len(trained) * per_arm,
@@ -78,7 +77,7 @@ def preview_study(study: Study, root: Path) -> Preview:
     )
 
 
-def _describe(group: Group, resolved: ResolvedStudy, room: int) -> GroupPreview:
+def _describe(group: Group, resolved: ResolvedStudy) -> GroupPreview:
     arms = [resolved.arms[name] for name in group.arms]
     fit, trains = group.fit, group.method != "base"
     return GroupPreview(
@@ -89,7 +88,7 @@ def _describe(group: Group, resolved: ResolvedStudy, room: int) -> GroupPreview:
         summary=_summarize(arms),
         arms_per_pass=fit.arms_per_pass,
         checkpointing=fit.checkpointing,
-        frees_at_once=is_tight(fit, room),
+        frees_at_once=is_tight(fit, resolved.room),
         gib={part: size / GIB for part, size in fit.bytes_by_part.items()},
         total_gib=fit.total_bytes / GIB,
         step_gflop=sum(_step_operations(resolved, arm) for arm in arms) / 1e9 if trains else 0.0,

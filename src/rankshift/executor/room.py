@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 from rankshift.data.batches import draw_rows
 from rankshift.executor.plan import Fit
 from rankshift.model.loading import build_untrained, load_skeleton
-from rankshift.model.traits import guess_traits
+from rankshift.model.traits import Traits, guess_traits
 from rankshift.study import Arm, Compute, Training
 from rankshift.train.memory import Memory, Work, estimate_memory
 
@@ -68,13 +68,13 @@ def fit_arms(
     work = Work(
         lengths=largest,
         arms_per_pass=count_arms_per_pass(len(arms), sum(largest)),
-        traits=guess_traits(load_skeleton(base).config),
+        traits=_guess_traits(base),
         eight_bit=training.optimizer == "adamw_8bit",
     )
     for way in (work, replace(work, checkpointing=True)):
         memory = _estimate(base, training.dtype, tuple(map(_strip, arms)), way)
         if memory.total + PROCESS_BYTES <= room:
-            return Fit(way.arms_per_pass, way.checkpointing, memory.by_part())
+            return Fit(way.arms_per_pass, way.checkpointing, asdict(memory))
     return None
 
 
@@ -97,6 +97,11 @@ def find_largest_batch(
     orders = [draw_rows(len(lengths), training.rows_per_step, training.steps, s) for s in seeds]
     batches = np.array(lengths)[np.concatenate(orders).reshape(-1, per_batch)]
     return tuple(sorted(batches[batches.sum(axis=1).argmax()].tolist()))
+
+
+@lru_cache
+def _guess_traits(base: Path) -> Traits:
+    return guess_traits(load_skeleton(base).config)
 
 
 @lru_cache

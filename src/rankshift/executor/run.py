@@ -26,7 +26,7 @@ from rankshift.runs import (
     open_run,
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
-from rankshift.study import Arm, Compute, Role, Study
+from rankshift.study import Arm, Role, Study
 from rankshift.train.group import HeldOut
 
 
@@ -64,6 +64,11 @@ class ResolvedStudy:
         tokenizer = load_tokenizer(self.parts.base.directory)
         return prepare_material(self.study, self.parts, tokenizer)
 
+    @cached_property
+    def room(self) -> int:
+        """Give the bytes that each worker may use, read once: what is free changes."""
+        return share_memory(self.study.compute)
+
     def row_lengths(self, role: Role) -> tuple[int, ...]:
         """Give the tokens of every training row of a role; none for the base."""
         prepared = self.material.sets.get(role)
@@ -97,7 +102,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     resolved = resolve_study(study, root)
     run = resolved.run
     groups = make_plan(resolved)
-    watch.say(describe_plan(groups, study.compute))
+    watch.say(describe_plan(groups, resolved.room))
     todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
@@ -139,7 +144,6 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
         UserError: An arm does not fit even alone.
     """
     study = resolved.study
-    room = share_memory(study.compute)
 
     def find_fit(arms: list[Arm]) -> Fit | None:
         if arms[0].method == "base":
@@ -148,13 +152,13 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
         largest = find_largest_batch(
             resolved.row_lengths(arms[0].role), study.training, study.grid.seeds
         )
-        return fit_arms(arms, resolved.parts.base.directory, study.training, largest, room)
+        return fit_arms(arms, resolved.parts.base.directory, study.training, largest, resolved.room)
 
     planned = _keep_whole(read_plan(resolved.run.plan_path), resolved.arms)
     return plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved), find_fit)
 
 
-def describe_plan(groups: list[Group], compute: Compute) -> str:
+def describe_plan(groups: list[Group], room: int) -> str:
     """Say in a line how arms are grouped and what the largest group needs."""
     largest = max(groups, key=lambda group: group.fit.total_bytes).fit
     again = sum(group.fit.checkpointing for group in groups)
@@ -162,7 +166,7 @@ def describe_plan(groups: list[Group], compute: Compute) -> str:
     arms = sum(len(group.arms) for group in groups)
     return (
         f"{arms} arms in {len(groups)} groups{checkpointed}; the largest takes "
-        f"{largest.total_bytes / GIB:.2f} GiB of a worker's {share_memory(compute) / GIB:.1f}"
+        f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room / GIB:.1f}"
     )
 
 
@@ -191,13 +195,15 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
     """Give the floating-point operations of one step of an arm, those equal for all aside."""
     projections, tokens = resolved.parts.projections, resolved.batch_tokens
-    adapted = [widths for name, widths in projections.items() if covers(arm.subset, name)]
-    others = [widths for name, widths in projections.items() if not covers(arm.subset, name)]
-    dtype = resolved.study.training.dtype
-    rank = arm.rank or 0
+    dtype, rank = resolved.study.training.dtype, arm.rank or 0
     if arm.method == "full":  # the gradients of the weights come on top
         return 1.5 * count_step(projections.values(), tokens, 0, dtype)
-    return float(count_step(adapted, tokens, rank, dtype) + count_step(others, tokens, 0, dtype))
+    return float(
+        sum(
+            count_step([widths], tokens, rank if covers(arm.subset, name) else 0, dtype)
+            for name, widths in projections.items()
+        )
+    )
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
@@ -222,7 +228,7 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         facts=describe_rows(material, group.role) | {"base_revision": parts.base.revision},
         train=todo.train,
         answer_steps=todo.answer_steps,
-        tight=is_tight(group.fit, share_memory(resolved.study.compute)),
+        tight=is_tight(group.fit, resolved.room),
     )
 
 
