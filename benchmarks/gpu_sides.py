@@ -27,7 +27,7 @@ from rankshift.model.forms import settle_forms
 from rankshift.model.products import Form
 from rankshift.study import ALL_PROJECTIONS, Arm
 from rankshift.train.optimizer import ArmwiseAdamW
-from rankshift.train.step import Batch, reading, sum_losses, training_step
+from rankshift.train.step import Batch, divide_passes, reading, sum_losses, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base
 
 USUAL_SHARE, SPREAD = 0.25, 0.6
@@ -157,12 +157,11 @@ def make_window(
     shape: Shape, trainee: Trainee, num_arms: int, setting: Setting, device: torch.device
 ) -> list[Batch]:
     """Divide a step into passes; arms of one seed see the same rows, packed if the model allows."""
-    rows, every = draw_step(shape), range(num_arms)
+    rows = draw_step(shape)
     most = -(-len(rows) // setting.row_passes)
     window = []
     for part in (rows[at : at + most] for at in range(0, len(rows), most)):
-        for start in every[:: setting.arms_per_pass]:
-            arms = every[start : start + setting.arms_per_pass]
+        for arms in divide_passes(num_arms, setting.arms_per_pass):
             tokens = lay_rows([part] * len(arms), 0, trainee.traits.packs)
             window.append(Batch(arms, tokens.to(device)))
     return window

@@ -57,6 +57,17 @@ class TokenBatch:
     documents: Documents | None = None
     """Where rows are packed."""
 
+    @property
+    def inputs(self) -> dict[str, object]:
+        """Give what a model is called with."""
+        if self.documents is None:
+            return {"input_ids": self.token_ids}
+        return {
+            "input_ids": self.token_ids,
+            "position_ids": self.position_ids,
+            "documents": self.documents,
+        }
+
     def to(self, device: torch.device) -> "TokenBatch":
         """Put it on a device."""
         if self.token_ids.device == device:

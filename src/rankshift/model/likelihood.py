@@ -34,12 +34,9 @@ def supervised_losses(
         # With a plain head the model's own logits are none; ours follow below.
         return (seen[0][:0] if plain_head else seen[0],)
 
-    packed: dict[str, object] = {}
-    if batch.documents is not None:
-        packed = {"position_ids": batch.position_ids, "documents": batch.documents}
     hook = head.register_forward_pre_hook(keep_predicting)
     try:
-        logits = model(input_ids=batch.token_ids, use_cache=False, **packed).logits
+        logits = model(**batch.inputs, use_cache=False).logits
     finally:
         hook.remove()
     if plain_head:

@@ -57,10 +57,9 @@ def _spans() -> tuple[slice, slice]:
 def _packs(model: PreTrainedModel, packed: TokenBatch, alone: Tensor) -> bool:
     if getattr(model.config, "sliding_window", None) is not None:
         return False  # its mask is more than causal, and a dozen tokens would not show it
-    asked = {"position_ids": packed.position_ids, "documents": packed.documents}
     with attention_to_documents(model):
         try:
-            together = model(packed.token_ids, use_cache=False, **asked).logits
+            together = model(**packed.inputs, use_cache=False).logits
         except TypeError:  # its forward takes no such argument
             return False
     difference = (together - alone).abs().max()

@@ -20,7 +20,14 @@ from rankshift.study import Arm, Training
 from rankshift.train.eight_bit import ArmwiseAdamW8bit
 from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer
 from rankshift.train.schedule import scheduled_share
-from rankshift.train.step import Batch, StepResult, reading, sum_losses, training_step
+from rankshift.train.step import (
+    Batch,
+    StepResult,
+    divide_passes,
+    reading,
+    sum_losses,
+    training_step,
+)
 from rankshift.train.trainee import Trainee
 
 STATE = "state.safetensors"
@@ -140,16 +147,10 @@ def assemble_window(group: Group, chosen: list[np.ndarray], packed: bool) -> lis
     window = []
     for start in range(0, group.training.rows_per_step, per_batch):
         part = slice(start, start + per_batch)
-        for arms in divide_passes(group):
+        for arms in divide_passes(len(group.arms), group.arms_per_pass):
             by_arm = [rows[arm][part] for arm in arms]
             window.append(Batch(arms, lay_rows(by_arm, group.pad_token, packed)))
     return window
-
-
-def divide_passes(group: Group) -> list[range]:
-    """Divide the arms into those that go through the model together."""
-    every = range(len(group.arms))
-    return [every[start : start + group.arms_per_pass] for start in every[:: group.arms_per_pass]]
 
 
 def record_steps(
@@ -176,21 +177,21 @@ def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[Hel
     trainee.model.eval()
     num_arms = len(group.arms)
     found: list[list[HeldOutRecord]] = [[] for _ in group.arms]
-    for held_out in group.held_out:
-        sums, tokens = torch.zeros(num_arms, dtype=torch.float64), 0
-        for start in range(0, len(held_out.rows), group.micro_rows):
-            rows = held_out.rows[start : start + group.micro_rows]
-            for arms in divide_passes(group):
-                trainee.select(arms)
-                batch = lay_rows([rows] * len(arms), group.pad_token, trainee.traits.packs)
-                with reading(trainee):
+    with reading(trainee):
+        for held_out in group.held_out:
+            sums, tokens = torch.zeros(num_arms, dtype=torch.float64), 0
+            for start in range(0, len(held_out.rows), group.micro_rows):
+                rows = held_out.rows[start : start + group.micro_rows]
+                for arms in divide_passes(num_arms, group.arms_per_pass):
+                    trainee.select(arms)
+                    batch = lay_rows([rows] * len(arms), group.pad_token, trainee.traits.packs)
                     sums[arms.start : arms.stop] += sum_losses(trainee, batch).cpu()
-            tokens += sum(sum(row.loss_mask) for row in rows)
-        for index in range(num_arms):
-            loss = sums[index].item() / tokens
-            found[index].append(
-                HeldOutRecord(step, held_out.name, loss, tokens, len(held_out.rows))
-            )
+                tokens += sum(sum(row.loss_mask) for row in rows)
+            for index in range(num_arms):
+                loss = sums[index].item() / tokens
+                found[index].append(
+                    HeldOutRecord(step, held_out.name, loss, tokens, len(held_out.rows))
+                )
     return found
 
 

@@ -5,8 +5,7 @@ bytes are counted from its birth to its death. So the figure follows the code by
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
 from rankshift.study import Arm
-from rankshift.train.step import reading, sum_losses
+from rankshift.train.step import divide_passes, reading, sum_losses
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_full
 
 
@@ -41,14 +40,10 @@ class Memory:
     activations: int
     """What one pass keeps for its backward pass and makes on the way, logits included."""
 
-    def by_part(self) -> dict[str, int]:
-        """Give the parts by name."""
-        return asdict(self)
-
     @property
     def total(self) -> int:
         """Sum the parts."""
-        return self.base + self.adapters + self.gradients + self.optimizer + self.activations
+        return sum(asdict(self).values())
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def estimate_memory(
         arms: Of the group, all of one method.
         work: What goes through the model at a time.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), _counting() as count:
+    with FakeTensorMode(allow_non_fake_inputs=True), _Count() as count:
         model = build_model()
         if work.checkpointing:
             checkpoint_layers(model)
@@ -98,8 +93,7 @@ def estimate_memory(
 
 def list_candidates(ranks: Sequence[int], arms_per_pass: int) -> set[range]:
     """Give the passes that could need the most: that of most rank, and that of most arms."""
-    starts = range(0, len(ranks), arms_per_pass)
-    passes = [range(start, min(start + arms_per_pass, len(ranks))) for start in starts]
+    passes = divide_passes(len(ranks), arms_per_pass)
 
     def total(chosen: range) -> int:
         return sum(ranks[index] for index in chosen)
@@ -159,9 +153,3 @@ class _Count(TorchDispatchMode):
 
     def _forget(self, key: int) -> None:
         self.now -= self.known.pop(key)
-
-
-@contextmanager
-def _counting() -> Iterator[_Count]:
-    with _Count() as count:
-        yield count

@@ -84,6 +84,12 @@ def sum_losses(trainee: Trainee, tokens: TokenBatch) -> Tensor:
     return sum_by_arm(losses, tokens)
 
 
+def divide_passes(num_arms: int, arms_per_pass: int) -> list[range]:
+    """Divide a group's arms into those that go through the model together."""
+    every = range(num_arms)
+    return [every[start : start + arms_per_pass] for start in every[::arms_per_pass]]
+
+
 def own(batch: Batch) -> slice:
     """Give the places of a batch's arms among the group's."""
     return slice(batch.arms.start, batch.arms.stop)
