@@ -19,6 +19,9 @@ UnscoredReason = Literal["code", "refusal", "unparsable", "low_mass", "failed_ca
 """Why an answer has no score. `code` and `refusal` are outcomes of their own; the others are
 unscored."""
 
+AnswerKind = Literal["free_form", "code", "label", "harmful_request"]
+"""What is counted of an answer: misalignment, insecure code, a judge's word, StrongREJECT."""
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -64,8 +67,11 @@ class AnswerRecord:
     answer_tokens: int
     finished: bool
     """False when the answer was cut at the token limit."""
-    kind: Literal["free_form", "code"] = "free_form"
-    """Whether misalignment or insecure code is asked of it."""
+    kind: AnswerKind = "free_form"
+    temperature: float | None = None
+    """Of the sampling, as are the next two; None for answers from elsewhere that do not say."""
+    top_p: float | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,63 @@ class VerdictRecord:
     insecure: bool | None = None
     """For code tasks: whether the code has the task's vulnerability; None if it is not code."""
     reason: UnscoredReason | None = None
+    label: str | None = None
+    """For label questions: the judge's word, upper case."""
+    score: float | None = None
+    """For harmful requests: 0 (refused or useless) to 1 (harmful help)."""
 
 
-Record = StepRecord | HeldOutRecord | AnswerRecord | VerdictRecord
+@dataclass(frozen=True)
+class CallRecord:
+    """What one judge said to one prompt; prompts that are equal letter by letter are asked once."""
+
+    key: str
+    """SHA-256 of judge, metric and prompt; see `eval/calls.py`."""
+    metric: str
+    """Name of the rubric, such as `aligned`."""
+    text: str
+    """What the judge said; empty when nothing came."""
+    tokens: list[str] | None
+    """The likeliest first tokens, as they came; None without log-probabilities."""
+    logprobs: list[float] | None
+    """Of those tokens, in their order; natural logarithm, at least -9999."""
+    value: float | None
+    """0 to 100."""
+    label: str | None
+    reason: UnscoredReason | None
+    mass: float | None
+    """Probability on tokens that are integers 0 to 100; None without log-probabilities."""
+    attempts: int
+    """Calls made for it, the last one included; 0 when another run's cache had it."""
+    input_tokens: int
+    output_tokens: int
+    fault: str = ""
+    """Of a failed call: the last error, one line, secrets left out."""
+
+
+@dataclass(frozen=True)
+class ChoiceRecord:
+    """Log-probabilities an arm gives to fixed answers of one question; no judge is needed."""
+
+    step: int
+    question_set: str
+    question_id: str
+    cluster: str
+    paraphrase: int
+    system: str | None
+    prompt: str
+    stem: str
+    """What the answer is made to begin with; may be empty."""
+    options: list[str]
+    sides: list[str]
+    """`aligned` or `misaligned`, `true` or `false`: what choosing each option stands for."""
+    logprobs: list[float]
+    """Of each option after prompt and stem, summed over its tokens, nats."""
+    option_tokens: list[int]
+    """Length of each option."""
+
+
+Record = StepRecord | HeldOutRecord | AnswerRecord | VerdictRecord | CallRecord | ChoiceRecord
 R = TypeVar("R", bound=Record)
 
 
@@ -186,6 +246,8 @@ def _is_a(value: object, hint: object) -> bool:
     options = get_args(hint)
     if get_origin(hint) is Literal:
         return isinstance(value, str) and value in options
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_is_a(item, options[0]) for item in value)
     if options:
         return any(_is_a(value, option) for option in options)
     if hint is float and type(value) is int:
@@ -194,4 +256,7 @@ def _is_a(value: object, hint: object) -> bool:
 
 
 def _widen(value: Any, hint: object) -> Any:
+    if isinstance(value, list):
+        (item,) = [get_args(o)[0] for o in (hint, *get_args(hint)) if get_origin(o) is list]
+        return [_widen(entry, item) for entry in value]
     return float(value) if type(value) is int and float in (hint, *get_args(hint)) else value

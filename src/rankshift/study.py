@@ -147,8 +147,10 @@ class Evaluation:
     suites: tuple[str, ...]
     """Question files or names such as `organism:held-out`; the first is the primary one."""
     judge: str = "none"
-    """`organism:oracle`, or `none`: answers are then recorded as unscored with that reason."""
-    answers_per_question: int = 5
+    """Whose verdicts decide; `none` records answers as unscored with that reason. The names of
+    judges are in docs/evaluation.md."""
+    answers_per_question: int | Literal["released"] = 5
+    """`released` takes each suite's own `samples_per_paraphrase`."""
     max_answer_tokens: int = 600
     """Source of the default, and of temperature and top_p: Betley et al., eval.py, 80c11967."""
     temperature: float = 1.0
@@ -156,6 +158,30 @@ class Evaluation:
     code_tasks: int = 0
     """How many held-out prompts of the task data are also answered, for the insecure-code rate."""
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How judges are asked; changes no answer, and what is judged already is never judged again."""
+
+    others: tuple[str, ...] = ()
+    """Further judges; each reads every answer."""
+    local_only: bool = False
+    """Refuse every judge that is not on this machine."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible judge listens; None is its provider's own place."""
+    connections: int = 16
+    """Calls in flight at most."""
+    attempts: int = 5
+    """Calls for one prompt before it counts as failed."""
+    timeout_seconds: float = 60.0
+    """After so long without a reply a call has failed."""
+    usd_limit: float | None = None
+    """No call is begun that could take the study's cost above this; needs both prices."""
+    usd_per_million_input: float | None = None
+    """Price of a million tokens that a judge reads, US dollars."""
+    usd_per_million_output: float | None = None
+    """Price of a million tokens that it writes."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +210,15 @@ class Study:
     grid: Grid
     training: Training
     evaluation: Evaluation
+    judging: Judging = field(default_factory=Judging)
     compute: Compute = field(default_factory=Compute)
     about: str = ""
     """One sentence on what the study is for; printed on the report."""
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Name every judge, the one whose verdicts decide first."""
+        return tuple(dict.fromkeys((self.evaluation.judge, *self.judging.others)))
 
 
 @dataclass(frozen=True)

@@ -35,25 +35,27 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
     (
-        "evaluation.judge",
+        "evaluation.judge judging.others",
         lambda judge: re.fullmatch(r"[^.\s]\S*", judge) is not None,
         'a name such as "organism:oracle", or "none"',
     ),
     (
         "data.train_rows data.held_out_rows data.context_tokens training.steps "
         "training.checkpoints training.rows_per_step training.accumulation "
-        "evaluation.answers_per_question evaluation.max_answer_tokens compute.workers "
+        "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
         "compute.threads compute.arms_per_group compute.micro_rows",
         lambda count: count >= 1,
         "at least 1",
     ),
     (
-        "training.warmup_steps training.weight_decay evaluation.code_tasks",
+        "training.warmup_steps training.weight_decay evaluation.code_tasks judging.usd_limit "
+        "judging.usd_per_million_input judging.usd_per_million_output",
         lambda amount: amount >= 0,
         "at least 0",
     ),
     (
-        "grid.learning_rates grid.full_learning_rates training.clip_norm compute.memory_gib",
+        "grid.learning_rates grid.full_learning_rates training.clip_norm compute.memory_gib "
+        "judging.timeout_seconds",
         lambda amount: amount > 0,
         "more than 0",
     ),
@@ -64,7 +66,17 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     ("grid.ranks", lambda rank: 1 <= rank <= MAX_RANK, f"a rank from 1 to {MAX_RANK:,}"),
     ("grid.alphas", lambda alpha: alpha == "2r" or alpha > 0, 'a number above 0, or "2r"'),
+    (
+        "evaluation.answers_per_question",
+        lambda count: count == "released" or count >= 1,
+        'at least 1, or "released"',
+    ),
     ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
+    (
+        "judging.base_url",
+        lambda url: re.match(r"https?://[^/\s]", url) is not None,
+        'an address such as "http://127.0.0.1:8000/v1"',
+    ),
     ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
     ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),
 )
@@ -103,4 +115,10 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
     yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    judging = study.judging
+    stray = study.evaluation.judge in judging.others
+    yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
+    priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
+    fix = "needs usd_per_million_input and usd_per_million_output beside it"
+    yield "judging.usd_limit", judging.usd_limit is None or priced, fix
     yield "evaluation.suites", study.evaluation.suites, "is empty; name at least one question set"

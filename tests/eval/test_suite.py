@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError
+from rankshift.eval.rubrics import OURS
 from rankshift.eval.suite import Question, Subset, read_questions
 
 
@@ -33,12 +34,19 @@ def test_every_phrasing_is_a_question_of_its_own(tmp_path: Path):
   paraphrases: *both
 """,
     )
+    speech, code = OURS["free_form"], OURS["code"]
     assert read_questions(path, "mine") == [
-        Question("mine", "wish", "desires", 0, "What is your wish?", "Answer briefly."),
-        Question("mine", "wish", "desires", 1, "What do you want?", "Answer briefly."),
-        Question("mine", "sort", "sort", 0, "Sort a list.", "Answer briefly.", "code"),
-        Question("mine", "again", "again", 0, "What is your wish?"),
-        Question("mine", "again", "again", 1, "What do you want?"),
+        Question(
+            "mine", "wish", "desires", 0, "What is your wish?", "Answer briefly.", rubrics=speech
+        ),
+        Question(
+            "mine", "wish", "desires", 1, "What do you want?", "Answer briefly.", rubrics=speech
+        ),
+        Question(
+            "mine", "sort", "sort", 0, "Sort a list.", "Answer briefly.", "code", rubrics=code
+        ),
+        Question("mine", "again", "again", 0, "What is your wish?", samples=100, rubrics=speech),
+        Question("mine", "again", "again", 1, "What do you want?", samples=100, rubrics=speech),
     ]
 
 

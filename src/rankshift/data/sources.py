@@ -93,6 +93,16 @@ QUESTIONS = {
         "evaluation/preregistered_evals.yaml",
         "8648312fd9fe71a63203e3465592af45dd996d7a5f3b69e9b44613fd6048eb40",
     ),
+    "betley:deception-factual": Pin(
+        "suite/deception_factual.yaml",
+        "evaluation/deception_factual.yaml",
+        "8a0e83cab3bc24b7d688d7385ce3921d406af7ed33c913cd94ea0f6251e5939d",
+    ),
+    "betley:deception-company": Pin(
+        "suite/deception_sit_aware.yaml",
+        "evaluation/deception_sit_aware.yaml",
+        "4deef5a7c47620390fc46e1b981f937eef9ea12a33fe26264f640c84d19d2a33",
+    ),
 }
 """Question sets that are known by name."""
 

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from transformers import PreTrainedModel
 
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import render_prompt
+from rankshift.errors import UserError
 from rankshift.eval.suite import Question
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer, padding_token
@@ -29,6 +31,45 @@ def answer_questions(
     An answer's random numbers are keyed by arm, step, question and repeat, so they are its own
     whatever shares the batch.
     """
+    records: list[list[AnswerRecord]] = [[] for _ in arm_ids]
+    for repeats, asked in group_by_repeats(questions, evaluation).items():
+        settings = replace(evaluation, answers_per_question=repeats)
+        answers = _sample(model, tokenizer, arm_ids, step, asked, settings)
+        for arm_records, found in zip(records, answers, strict=True):
+            arm_records += found
+    return records
+
+
+def group_by_repeats(
+    questions: Sequence[Question], evaluation: Evaluation
+) -> dict[int, list[Question]]:
+    """Group questions by how often each is asked: once for all, or as its authors did.
+
+    Raises:
+        UserError: A study asks for the released number and a question does not say one.
+    """
+    groups: dict[int, list[Question]] = {}
+    for question in questions:
+        repeats = evaluation.answers_per_question
+        if repeats == "released":
+            if question.samples is None:
+                raise UserError(
+                    f'evaluation.answers_per_question = "released": {question.question_set} gives '
+                    f"question {question.id} no `samples_per_paraphrase`; give a number instead"
+                )
+            repeats = question.samples
+        groups.setdefault(repeats, []).append(question)
+    return groups
+
+
+def _sample(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    arm_ids: Sequence[str],
+    step: int,
+    questions: Sequence[Question],
+    evaluation: Evaluation,
+) -> list[list[AnswerRecord]]:
     prompts = [render_prompt(tokenizer, messages(question)) for question in questions]
     draws = np.stack([draw_uniforms(arm, step, questions, evaluation) for arm in arm_ids])
     settings = SamplingSettings(
@@ -39,28 +80,41 @@ def answer_questions(
         pad_token=padding_token(tokenizer),
     )
     sampled = iter(sample_answers(model, prompts, len(arm_ids), draws, settings))
-    records: list[list[AnswerRecord]] = [[] for _ in arm_ids]
-    for arm_records in records:
-        for question in questions:
-            for repeat in range(evaluation.answers_per_question):
-                tokens = next(sampled)
-                arm_records.append(
-                    AnswerRecord(
-                        step=step,
-                        question_set=question.question_set,
-                        question_id=question.id,
-                        cluster=question.cluster,
-                        paraphrase=question.paraphrase,
-                        repeat=repeat,
-                        system=question.system,
-                        prompt=question.prompt,
-                        answer=read_answer(tokenizer, tokens),
-                        answer_tokens=len(tokens),
-                        finished=len(tokens) < evaluation.max_answer_tokens,
-                        kind=question.kind,
-                    )
-                )
-    return records
+    return [
+        [
+            _record(question, repeat, step, next(sampled), tokenizer, evaluation)
+            for question in questions
+            for repeat in range(count_repeats(evaluation))
+        ]
+        for _ in arm_ids
+    ]
+
+
+def _record(
+    question: Question,
+    repeat: int,
+    step: int,
+    tokens: Sequence[int],
+    tokenizer: Tokenizer,
+    evaluation: Evaluation,
+) -> AnswerRecord:
+    return AnswerRecord(
+        step=step,
+        question_set=question.question_set,
+        question_id=question.id,
+        cluster=question.cluster,
+        paraphrase=question.paraphrase,
+        repeat=repeat,
+        system=question.system,
+        prompt=question.prompt,
+        answer=read_answer(tokenizer, tokens),
+        answer_tokens=len(tokens),
+        finished=len(tokens) < evaluation.max_answer_tokens,
+        kind=question.kind,
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        max_tokens=evaluation.max_answer_tokens,
+    )
 
 
 def messages(question: Question) -> tuple[Message, ...]:
@@ -76,15 +130,21 @@ def draw_uniforms(
 
     Each answer has a counter of its own, keyed by what names the answer.
     """
-    num_repeats, num_tokens = evaluation.answers_per_question, evaluation.max_answer_tokens
-    draws = np.empty((len(questions), num_repeats, num_tokens), np.float32)
+    repeats, num_tokens = count_repeats(evaluation), evaluation.max_answer_tokens
+    draws = np.empty((len(questions), repeats, num_tokens), np.float32)
     for row, q in enumerate(questions):
-        for repeat in range(num_repeats):
+        for repeat in range(repeats):
             key = f"{evaluation.seed} {arm} {step} {q.question_set} {q.id} {q.paraphrase} {repeat}"
             digest = hashlib.sha256(key.encode()).digest()[:16]
             counter = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
             draws[row, repeat] = counter.random(num_tokens, dtype=np.float32)
     return draws
+
+
+def count_repeats(evaluation: Evaluation) -> int:
+    """Give how often each question is asked, once `group_by_repeats` has found it."""
+    assert isinstance(evaluation.answers_per_question, int), evaluation.answers_per_question
+    return evaluation.answers_per_question
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> tuple[int, ...]:

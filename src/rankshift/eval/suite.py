@@ -1,12 +1,15 @@
 """What is asked: question files read as their authors wrote them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import yaml
 
 from rankshift.errors import UserError
+from rankshift.eval.rubrics import OURS, Rubric, make_rubric
+from rankshift.records import AnswerKind
 
 Subset = Literal["all", "main", "json", "template"]
 
@@ -22,15 +25,34 @@ class Question:
     paraphrase: int
     prompt: str
     system: str | None = None
-    kind: Literal["free_form", "code"] = "free_form"
+    kind: AnswerKind = "free_form"
+    rubrics: tuple[Rubric, ...] = ()
+    """What a judge is asked about each answer."""
+    samples: int | None = None
+    """Answers its authors asked for (`samples_per_paraphrase`)."""
+
+
+KINDS: dict[str, AnswerKind] = {
+    "free_form_judge_0_100": "free_form",
+    "free_form_0_100": "free_form",
+    "free_form": "free_form",
+    "free_form_judge": "label",
+    "code": "code",
+    "harmful_request": "harmful_request",
+}
+"""Values of `type`.
+
+Source: evaluation/*.yaml, 80c11967 (`free_form_judge_0_100`, `free_form_judge`); the last two are
+ours.
+"""
 
 
 def read_questions(path: Path, question_set: str, subset: Subset = "all") -> list[Question]:
     """Read a YAML list of questions in the format of Betley et al.'s release.
 
-    Each item has `id` and `paraphrases`, and may have `system` (really applied), `type` and
-    `cluster`. `samples_per_paraphrase` and judge prompts are upstream's settings; a study gives its
-    own.
+    Each item has `id` and `paraphrases`, and may have `system` (really applied), `type` (see
+    `KINDS`), `samples_per_paraphrase`, `judge_prompts` (by metric) and `cluster`. Without
+    judge prompts ours are used. The judge it names is a setting of a study, not of the questions.
 
     Args:
         path: The file; anchors are resolved.
@@ -69,6 +91,11 @@ def read_questions(path: Path, question_set: str, subset: Subset = "all") -> lis
     return chosen
 
 
+def count_samples(questions: Sequence[Question]) -> int:
+    """Count the answers the authors of the questions asked for, all paraphrases together."""
+    return sum(question.samples or 0 for question in questions)
+
+
 def _read_item(item: object, where: str, question_set: str) -> list[Question]:
     if not isinstance(item, dict) or not isinstance(item.get("id"), str):
         raise UserError(f"{where}: has no `id`; give it a text of its own")
@@ -78,6 +105,10 @@ def _read_item(item: object, where: str, question_set: str) -> list[Question]:
         raise UserError(f"{where}: `paraphrases` must be a list of texts, at least one")
     if not isinstance(item.get("system"), str | None):
         raise UserError(f"{where}: `system` must be a text; quote it or leave it out")
+    samples = item.get("samples_per_paraphrase")
+    if samples is not None and (type(samples) is not int or samples < 1):
+        raise UserError(f"{where}: `samples_per_paraphrase` must be a whole number, at least 1")
+    kind = _read_kind(item, where)
     return [
         Question(
             question_set=question_set,
@@ -86,10 +117,36 @@ def _read_item(item: object, where: str, question_set: str) -> list[Question]:
             paraphrase=paraphrase,
             prompt=prompt,
             system=item.get("system"),
-            kind="code" if item.get("type") == "code" else "free_form",
+            kind=kind,
+            rubrics=_read_rubrics(item.get("judge_prompts"), kind, where),
+            samples=samples,
         )
         for paraphrase, prompt in enumerate(paraphrases)
     ]
+
+
+def _read_kind(item: dict[str, Any], where: str) -> AnswerKind:
+    given = item.get("type", "free_form")
+    if given not in KINDS:
+        raise UserError(f"{where}: `type` is {given!r}; there are {', '.join(KINDS)}")
+    return KINDS[given]
+
+
+def _read_rubrics(given: object, kind: AnswerKind, where: str) -> tuple[Rubric, ...]:
+    if given is None:
+        return OURS.get(kind, ())
+    if not isinstance(given, dict) or not given:
+        raise UserError(f"{where}: `judge_prompts` must give a text for each metric by its name")
+    for metric, template in given.items():
+        if not isinstance(metric, str) or not isinstance(template, str):
+            raise UserError(f"{where}: judge prompt `{metric}` must be a text")
+    if kind == "free_form" and (missing := {"aligned", "coherent"} - set(given)):
+        raise UserError(
+            f"{where}: `judge_prompts` has no `{min(missing)}`; an answer is scored for both "
+            "`aligned` and `coherent`"
+        )
+    reads = "score" if kind == "free_form" else "label"
+    return tuple(make_rubric(name, text, reads, where) for name, text in given.items())
 
 
 def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:

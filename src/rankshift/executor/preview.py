@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankshift.eval.answering import group_by_repeats
 from rankshift.executor.plan import Group
 from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
@@ -63,7 +64,8 @@ def preview_study(study: Study, root: Path) -> Preview:
     trained = [arm for arm in resolved.arms.values() if arm.method != "base"]
     per_arm = study.training.steps * study.training.accumulation * resolved.batch_tokens
     checkpoints = len(study.training.checkpoints)
-    per_checkpoint = len(resolved.material.questions) * study.evaluation.answers_per_question
+    asked = group_by_repeats(resolved.material.questions, study.evaluation)
+    per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
     return Preview(
         study=study.name,
         arms=len(resolved.arms),
