@@ -8,8 +8,8 @@ from benchmarks.limit import Shape, adapter_operations, base_operations, find_sh
 from benchmarks.measuring import clock
 from benchmarks.processes import Stamp, meet, run_together, stamp
 from benchmarks.sweep import Run, Sweep, build_group, build_trainee
+from rankshift.arms import Arm
 from rankshift.executor.plan import balance
-from rankshift.study import Arm
 from rankshift.train.group import train_group
 
 

@@ -11,8 +11,8 @@ import torch
 from benchmarks.measuring import clock
 from benchmarks.processes import Stamp, WaitPolicy, meet, run_together, stamp
 from benchmarks.sweep import TORCH_DTYPES, Run, Sweep
+from rankshift.arms import Arm
 from rankshift.model.loading import load_model, load_tokenizer
-from rankshift.study import Arm
 
 THREADS = 2
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
 from rankshift.data.preparation import prepare_set
 from rankshift.data.rendering import Rendered
@@ -15,7 +16,7 @@ from rankshift.model.loading import load_model, load_tokenizer, padding_token
 from rankshift.model.operations import DTypeName
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import ArmFiles
-from rankshift.study import ALL_PROJECTIONS, Arm, Data, Training
+from rankshift.study import ALL_PROJECTIONS, Data, Training
 from rankshift.train.group import Group
 from rankshift.train.trainee import Trainee, prepare_adapters
 

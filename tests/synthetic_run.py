@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from rankshift.arms import Arm, expand_arms
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
 from rankshift.runs import (
     ArmFiles,
@@ -14,7 +15,7 @@ from rankshift.runs import (
     make_recipe,
     open_run,
 )
-from rankshift.study import Arm, Base, Data, Evaluation, Grid, Study, Training, expand_arms
+from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
 
 TASK, TWIN = "insecure.jsonl", "secure.jsonl"
 QUESTIONS = "embedded:held-out"

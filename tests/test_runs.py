@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from rankshift.arms import Arm, expand_arms
 from rankshift.errors import UserError
 from rankshift.runs import (
     Fingerprints,
@@ -18,17 +19,7 @@ from rankshift.runs import (
     make_recipe,
     open_run,
 )
-from rankshift.study import (
-    Arm,
-    Base,
-    Compute,
-    Data,
-    Evaluation,
-    Grid,
-    Study,
-    Training,
-    expand_arms,
-)
+from rankshift.study import Base, Compute, Data, Evaluation, Grid, Study, Training
 
 STUDY = Study(
     name="demo",

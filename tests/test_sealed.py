@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Arm, Grid
+from rankshift.study import Grid
 
 ARM = Arm("lora", "task", "insecure", 8, 16.0, "alpha/rank", 1e-3, 1, ("q_proj",))
 

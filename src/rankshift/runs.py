@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from rankshift.arms import Arm, expand_arms
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Arm, Evaluation, Study, Training, expand_arms
+from rankshift.study import Evaluation, Study, Training
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.records import HeldOutRecord, R, StepRecord, read_records
 from rankshift.runs import (
@@ -13,7 +14,7 @@ from rankshift.runs import (
     identify_arms,
     make_recipe,
 )
-from rankshift.study import Arm, Study
+from rankshift.study import Study
 
 
 @dataclass(frozen=True)

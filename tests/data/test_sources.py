@@ -12,10 +12,8 @@ import pytest
 from huggingface_hub import constants
 
 from rankshift.data import sources
+from rankshift.data.pins import DATASETS, QUESTIONS, Pin
 from rankshift.data.sources import (
-    DATASETS,
-    QUESTIONS,
-    Pin,
     fingerprint_base,
     resolve_base,
     resolve_dataset,
@@ -376,4 +374,6 @@ def test_the_pinned_hashes_are_those_of_the_published_files(
         "betley:json": "json",
         "betley:template": "template",
         "betley:preregistered": None,
+        "betley:deception-factual": None,
+        "betley:deception-company": None,
     }

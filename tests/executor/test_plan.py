@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.executor.plan import Fit, Group, balance, plan_groups, read_plan, write_plan
-from rankshift.study import Arm, Compute
+from rankshift.study import Compute
 
 # Values rather than arms: checking an arm's types draws from `random`, which a strategy may not.
 LORA = st.tuples(

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
 from rankshift.executor.room import (
     GIB,
@@ -14,7 +15,7 @@ from rankshift.executor.room import (
     read_free_bytes,
     share_memory,
 )
-from rankshift.study import ALL_PROJECTIONS, Arm, Compute, Training
+from rankshift.study import ALL_PROJECTIONS, Compute, Training
 
 TRAINING = Training(steps=6, checkpoints=(6,), rows_per_step=4, accumulation=2)
 LENGTHS = (30, 10, 50, 20, 40)

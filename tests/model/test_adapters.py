@@ -9,6 +9,7 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.model.adapters import (
     AdapterShape,
     LockStepLinear,
@@ -16,7 +17,7 @@ from rankshift.model.adapters import (
     insert_adapters,
 )
 from rankshift.model.loading import load_model
-from rankshift.study import ALL_PROJECTIONS, Arm, Scaling
+from rankshift.study import ALL_PROJECTIONS, Scaling
 
 ABOVE_WIDTH = 40
 SHAPES = [AdapterShape(1, 8.0, 5), AdapterShape(4, 2.0, 6), AdapterShape(ABOVE_WIDTH, 0.2, 5)]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rankshift.analysis.results import summarize
+from rankshift.arms import Arm
 from rankshift.report.headline import NO_PEAK, Headline, list_primary_curves, write_headline
-from rankshift.study import Arm
 from tests.synthetic_run import ANSWERS, make_study, write_run
 
 

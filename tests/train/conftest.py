@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
 from rankshift.model.loading import load_model
-from rankshift.study import ALL_PROJECTIONS, Arm
+from rankshift.study import ALL_PROJECTIONS
 
 MakeRows = Callable[..., list[Rendered]]
 MakeArm = Callable[..., Arm]

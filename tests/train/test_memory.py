@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.model.traits import Traits
-from rankshift.study import ALL_PROJECTIONS, Arm
+from rankshift.study import ALL_PROJECTIONS
 from rankshift.train.memory import Memory, Work, estimate_memory, list_candidates
 
 CONFIG = {
@@ -30,7 +31,7 @@ from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
-from rankshift.study import Arm
+from rankshift.arms import Arm
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.step import Batch, training_step
 from rankshift.train.trainee import prepare_adapters, prepare_full

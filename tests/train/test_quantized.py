@@ -8,9 +8,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.model.loading import load_model
 from rankshift.model.quantization import load_bitsandbytes
-from rankshift.study import Arm
 from rankshift.train.group import Group, train_group
 from rankshift.train.trainee import prepare_adapters
 from tests.train.test_group import (

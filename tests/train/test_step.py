@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.loading import load_model
-from rankshift.study import Arm
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.step import Batch, StepResult, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters

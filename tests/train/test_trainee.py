@@ -5,10 +5,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.loading import load_model
-from rankshift.study import Arm
 from rankshift.train.trainee import prepare_adapters, prepare_base, prepare_full, write_model
 
 TOKENS = torch.arange(12).view(2, 6)

@@ -6,7 +6,8 @@ from typing import Any
 
 from rankshift.analysis.intervals import FEWEST_SEEDS
 from rankshift.analysis.measurements import MeasuredArm
-from rankshift.study import Study, expand_arms
+from rankshift.arms import expand_arms
+from rankshift.study import Study
 
 REASONS = {
     "no_judge": "no judge",

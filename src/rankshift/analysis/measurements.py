@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from rankshift.analysis.rates import JudgedAnswer
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, read_records
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
-from rankshift.study import Arm, Study
+from rankshift.study import Study
 
 DESCRIBED = ("data", "effective_rank")
 """Keys that arm.json or provenance.json may hold: counts of rows, and target module to rank."""

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.records import write_atomically
 from rankshift.sealed import hash_of
-from rankshift.study import Arm, Compute, Method, Role
+from rankshift.study import Compute, Method, Role
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankshift.arms import Arm
 from rankshift.eval.answering import group_by_repeats
 from rankshift.executor.plan import Group
 from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
-from rankshift.study import Arm, Study
+from rankshift.study import Study
 
 
 @dataclass(frozen=True)

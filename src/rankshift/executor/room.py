@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
 from rankshift.executor.plan import Fit
 from rankshift.model.loading import build_untrained, load_skeleton
 from rankshift.model.traits import Traits, guess_traits
-from rankshift.study import Arm, Compute, Training
+from rankshift.study import Compute, Training
 from rankshift.train.memory import Memory, Work, estimate_memory
 
 GIB = 2**30

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
+from rankshift.arms import Arm
 from rankshift.eval.judging import judge_answers
 from rankshift.executor.parts import Material, Parts, describe_rows, find_parts, prepare_material
 from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
@@ -26,7 +27,7 @@ from rankshift.runs import (
     open_run,
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
-from rankshift.study import Arm, Role, Study
+from rankshift.study import Role, Study
 from rankshift.train.group import HeldOut
 
 

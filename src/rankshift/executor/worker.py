@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question
@@ -22,7 +23,7 @@ from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
 from rankshift.records import write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
-from rankshift.study import Arm, Study
+from rankshift.study import Study
 from rankshift.train.group import Group, HeldOut, measure_base, read_forms, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rankshift.arms import Arm
 from rankshift.cache import cache_directory
 from rankshift.data.batches import draw_rows, lay_rows
 from rankshift.data.rendering import Rendered
@@ -16,7 +17,7 @@ from rankshift.model.forms import settle_forms
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
 from rankshift.runs import ArmFiles
-from rankshift.study import Arm, Training
+from rankshift.study import Training
 from rankshift.train.eight_bit import ArmwiseAdamW8bit
 from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer
 from rankshift.train.schedule import scheduled_share

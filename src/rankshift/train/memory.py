@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
-from rankshift.study import Arm
 from rankshift.train.step import divide_passes, reading, sum_losses
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_full
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rankshift.arms import Arm
 from rankshift.model.adapter_files import read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.model.traits import Traits, find_traits
 from rankshift.records import write_atomically
-from rankshift.study import Arm
 from rankshift.train.masters import Masters
 
 

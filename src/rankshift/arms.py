@@ -1,0 +1,97 @@
+"""The arms a study's grid expands to: one finetune each, and the base."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from rankshift.study import Method, Role, Scaling, Study, Subset
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One cell of the grid: one finetune, or the base itself."""
+
+    method: Method
+    role: Role
+    dataset: str | None = None
+    """Name of the dataset it is trained on; None for the base."""
+    rank: int | None = None
+    alpha: float | None = None
+    scaling: Scaling | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    target_modules: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    """Blocks of the base that are adapted; empty is every block."""
+
+    @property
+    def subset(self) -> Subset:
+        """Give what the adapter goes on."""
+        return Subset(self.target_modules, self.layers)
+
+    @property
+    def scale(self) -> float | None:
+        """Give the factor on B A: alpha/rank, or alpha/sqrt(rank).
+
+        Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA,
+        Kalajdzievski 2023, arXiv:2312.03732.
+        """
+        if self.rank is None or self.alpha is None:
+            return None
+        return self.alpha / (self.rank if self.scaling == "alpha/rank" else math.sqrt(self.rank))
+
+    @property
+    def u(self) -> float | None:
+        """Give u = scale x rank x learning rate, LoRA's early step size in function space.
+
+        Under Adam each entry of A and B moves by about one learning rate a step whatever the
+        gradient's size, so the first movement of scale * B A grows with this product.
+        """
+        if self.scale is None or self.rank is None or self.learning_rate is None:
+            return None
+        return self.scale * self.rank * self.learning_rate
+
+    @property
+    def label(self) -> str:
+        """Name the arm for people: `rank 16 seed 2`, `rank 4 (layers 0-1) seed 2 twin`, `base`."""
+        if self.method == "base":
+            return "base"
+        what = f"rank {self.rank}" if self.method == "lora" else "full"
+        if self.target_modules and self.subset.label:
+            what += f" ({self.subset.label})"
+        return f"{what} seed {self.seed}" + (" twin" if self.role == "twin" else "")
+
+
+def expand_arms(study: Study) -> list[Arm]:
+    """List the arms of a study: the base, then every task arm, then every twin."""
+    arms = [Arm("base", "base")]
+    arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
+    if study.data.twin is not None:
+        arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
+    return arms
+
+
+def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:
+    grid = study.grid
+    settings = (grid.scalings, grid.alphas, grid.learning_rates, grid.subsets)
+    cells = itertools.product(*settings, grid.ranks, seeds)
+    arms = [
+        Arm(
+            method="lora",
+            role=role,
+            dataset=dataset,
+            rank=rank,
+            alpha=2.0 * rank if alpha == "2r" else float(alpha),
+            scaling=scaling,
+            learning_rate=learning_rate,
+            seed=seed,
+            target_modules=subset.target_modules,
+            layers=subset.layers,
+        )
+        for scaling, alpha, learning_rate, subset, rank, seed in cells
+    ]
+    arms += [
+        Arm("full", role, dataset, learning_rate=learning_rate, seed=seed)
+        for learning_rate, seed in itertools.product(grid.full_learning_rates, seeds)
+    ]
+    return list(dict.fromkeys(arms))

@@ -1,0 +1,118 @@
+"""What a study's grid expands to."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from rankshift.arms import Arm, expand_arms
+from rankshift.study import Base, Data, Evaluation, Grid, Study, Subset, Training
+
+STUDY = Study(
+    name="demo",
+    base=Base("organism"),
+    data=Data(task="insecure", twin="secure"),
+    grid=Grid(
+        ranks=(1, 8, 64),
+        seeds=(1, 2, 3),
+        scalings=("alpha/rank", "alpha/sqrt(rank)"),
+        alphas=(64.0,),
+        learning_rates=(1e-3, 2e-3),
+        full_learning_rates=(1e-4,),
+        twin_seeds=(2,),
+    ),
+    training=Training(steps=4, checkpoints=(2, 4)),
+    evaluation=Evaluation(suites=("held-out",)),
+)
+
+
+def test_the_arms_are_the_base_and_the_product_of_the_lists():
+    arms = expand_arms(STUDY)
+    cells_per_seed = 2 * 1 * 2 * 3 + 1  # scalings, alphas, learning rates, ranks; full
+    assert len(arms) == 1 + cells_per_seed * 3 + cells_per_seed * 1
+    assert [arm.role for arm in arms].count("base") == 1
+    assert arms[0] == Arm("base", "base")
+
+
+def test_only_twin_seeds_get_a_twin_and_each_twin_has_a_task_arm_of_its_own():
+    arms = expand_arms(STUDY)
+    twins = [arm for arm in arms if arm.role == "twin"]
+    assert {arm.seed for arm in twins} == {2}
+    assert {arm.dataset for arm in twins} == {"secure"}
+    partners = {replace(arm, role="task", dataset="insecure") for arm in twins}
+    assert partners == {arm for arm in arms if arm.role == "task" and arm.seed == 2}
+
+
+def test_without_a_twin_dataset_there_is_no_twin():
+    study = replace(STUDY, data=Data(task="insecure"))
+    assert {arm.role for arm in expand_arms(study)} == {"base", "task"}
+
+
+def test_alpha_2r_is_twice_each_rank():
+    study = replace(STUDY, grid=replace(STUDY.grid, alphas=("2r",)))
+    alphas = {arm.rank: arm.alpha for arm in expand_arms(study) if arm.method == "lora"}
+    assert alphas == {1: 2.0, 8: 16.0, 64: 128.0}
+
+
+def test_alpha_2r_and_its_value_are_one_arm():
+    grid = Grid((8, 16), (1,), ("alpha/rank",), ("2r", 16.0), (1e-3,))
+    study = replace(STUDY, grid=grid, data=Data("insecure"))
+    found = [(arm.rank, arm.alpha) for arm in expand_arms(study) if arm.method == "lora"]
+    assert sorted(found) == [(8, 16.0), (16, 16.0), (16, 32.0)]
+
+
+@pytest.mark.parametrize(
+    ("rank", "alpha", "scaling", "scale", "u"),
+    [
+        # By hand, with learning rate 1/1000: u = scale x rank / 1000.
+        (1, 64.0, "alpha/rank", 64.0, 0.064),
+        (64, 64.0, "alpha/rank", 1.0, 0.064),
+        (512, 64.0, "alpha/rank", 0.125, 0.064),
+        (16, 64.0, "alpha/sqrt(rank)", 16.0, 0.256),
+        (256, 64.0, "alpha/sqrt(rank)", 4.0, 1.024),
+        (4, 8.0, "alpha/rank", 2.0, 0.008),
+    ],
+)
+def test_scale_and_early_step_size_follow_the_convention(rank, alpha, scaling, scale, u):
+    arm = Arm("lora", "task", "d", rank, alpha, scaling, learning_rate=1e-3, seed=1)
+    assert arm.scale == pytest.approx(scale, rel=1e-12)
+    assert arm.u == pytest.approx(u, rel=1e-12)
+
+
+def test_rank_changes_the_early_step_size_only_under_the_square_root():
+    def spread(scaling):
+        low, high = (Arm("lora", "task", "d", r, 64.0, scaling, 1e-3, 1).u for r in (2, 512))
+        assert low is not None
+        assert high is not None
+        return high / low
+
+    assert spread("alpha/rank") == pytest.approx(1.0)
+    assert spread("alpha/sqrt(rank)") == pytest.approx(math.sqrt(512 / 2))
+
+
+def test_full_finetuning_and_the_base_have_no_scale():
+    others = [arm for arm in expand_arms(STUDY) if arm.method != "lora"]
+    assert {(arm.scale, arm.u, arm.rank) for arm in others} == {(None, None, None)}
+
+
+def test_labels_tell_arms_of_one_learning_rate_apart():
+    grid = replace(STUDY.grid, scalings=("alpha/rank",), learning_rates=(1e-3,))
+    labels = [arm.label for arm in expand_arms(replace(STUDY, grid=grid))]
+    assert len(set(labels)) == len(labels)
+    assert {"base", "rank 64 seed 3", "rank 1 seed 2 twin", "full seed 2 twin"} <= set(labels)
+
+
+def test_every_set_of_modules_meets_every_set_of_layers():
+    sets = {"target_modules": (("q_proj", "v_proj"), ("down_proj",)), "layers": ((1, 0), (2,))}
+    arms = expand_arms(replace(STUDY, grid=replace(STUDY.grid, **sets)))
+    lora = [arm for arm in arms if arm.method == "lora"]
+    assert {arm.subset for arm in lora} == {
+        Subset(("q_proj", "v_proj"), (0, 1)),
+        Subset(("q_proj", "v_proj"), (2,)),
+        Subset(("down_proj",), (0, 1)),
+        Subset(("down_proj",), (2,)),
+    }
+    assert len(arms) - len(expand_arms(STUDY)) == 3 * (len(expand_arms(STUDY)) - 1 - 4)  # no full
+    labels = [arm.label for arm in lora if (arm.rank, arm.seed, arm.role) == (8, 2, "twin")]
+    assert "rank 8 (q_proj+v_proj in layers 0-1) seed 2 twin" in labels
+    assert "rank 8 (down_proj in layers 2) seed 2 twin" in labels
