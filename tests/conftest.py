@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what can be made again away from the user's own."""
     os.environ["RANKSHIFT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["INSPECT_CACHE_DIR"] = str(tmp_path_factory.mktemp("inspect"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ def test_a_terminal_gets_bars_with_the_time_left():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     with progress.watch_run(console) as watch:
-        watch.begin(10, 4)
+        watch.begin("steps", 10)
+        watch.begin("answers", 4)
         watch.advance("steps", 10)
         watch.advance("answers", 1)
     assert "10/10" in screen.getvalue()
@@ -22,7 +23,8 @@ def test_a_log_gets_plain_lines_and_not_too_many(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     with progress.watch_run(Console(file=screen, force_terminal=False, width=100)) as watch:
-        watch.begin(100, 0)
+        watch.begin("steps", 100)
+        watch.begin("answers", 0)
         for _ in range(100):
             now[0] += 1.0
             watch.advance("steps", 1)

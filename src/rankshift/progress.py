@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: two bars with the time left, or plain lines in a log."""
+"""What a person sees while a study runs: bars with the time left, or plain lines in a log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rankshift.executor.run import Watch
+from rankshift.executor.watch import Unit, Watch
 
 SECONDS_BETWEEN_LINES = 15.0
 """In a log, not a terminal, one line at most so often."""
 
-LABELS = {"steps": "training (arm-steps)", "answers": "answering (arms at a checkpoint)"}
+LABELS: dict[Unit, str] = {
+    "steps": "training (arm-steps)",
+    "answers": "answering (arms at a checkpoint)",
+    "calls": "judging (calls)",
+}
 
 
 @contextmanager
@@ -36,15 +40,14 @@ def watch_run(console: Console) -> Iterator[Watch]:
         console=console,
         disable=not console.is_terminal,
     )
-    tasks: dict[str, TaskID] = {}
+    tasks: dict[Unit, TaskID] = {}
     last_line = monotonic()
 
-    def begin(steps: int, answers: int) -> None:
-        for kind, total in (("steps", steps), ("answers", answers)):
-            if total:
-                tasks[kind] = bars.add_task(LABELS[kind], total=total)
+    def begin(kind: Unit, total: int) -> None:
+        if total:
+            tasks[kind] = bars.add_task(LABELS[kind], total=total)
 
-    def advance(kind: str, amount: int) -> None:
+    def advance(kind: Unit, amount: int) -> None:
         nonlocal last_line
         if kind in tasks:
             bars.advance(tasks[kind], amount)

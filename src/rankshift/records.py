@@ -118,8 +118,11 @@ class CallRecord:
     mass: float | None
     """Probability on tokens that are integers 0 to 100; None without log-probabilities."""
     attempts: int
-    """Calls made for it, the last one included; 0 when another run's cache had it."""
+    """Calls made for it, the last one included."""
+    lost_attempts: int
+    """Those that ended without a word on what they took: a timeout, a closed connection."""
     input_tokens: int
+    """Over all attempts that said so, as are the output's."""
     output_tokens: int
     fault: str = ""
     """Of a failed call: the last error, one line, secrets left out."""

@@ -112,14 +112,22 @@ class ArmFiles:
         """Directory of the weights after a step."""
         return self.directory / "checkpoints" / _name_step(step)
 
+    def answers_folder(self, evaluation: str) -> Path:
+        """A file of answers for each step."""
+        return self.directory / "evaluations" / evaluation / "answers"
+
     def answers_path(self, evaluation: str, step: int) -> Path:
         """AnswerRecords of one evaluation at one step."""
-        return self.directory / "evaluations" / evaluation / "answers" / f"{_name_step(step)}.jsonl"
+        return self.answers_folder(evaluation) / f"{_name_step(step)}.jsonl"
+
+    def verdicts_folder(self, evaluation: str, judge: str) -> Path:
+        """A file of one judge's verdicts for each step; a `/` in the name is written %2F."""
+        verdicts = self.directory / "evaluations" / evaluation / "verdicts"
+        return verdicts / quote(judge, safe=":")
 
     def verdicts_path(self, evaluation: str, judge: str, step: int) -> Path:
-        """VerdictRecords of one judge; a `/` in the judge's name is written %2F."""
-        verdicts = self.directory / "evaluations" / evaluation / "verdicts"
-        return verdicts / quote(judge, safe=":") / f"{_name_step(step)}.jsonl"
+        """VerdictRecords of one judge at one step."""
+        return self.verdicts_folder(evaluation, judge) / f"{_name_step(step)}.jsonl"
 
     def write_arm(self, arm: Arm, recipe: Recipe) -> None:
         """Write what the directory's name is the hash of."""
@@ -161,6 +169,14 @@ class StudyRun:
     def report_path(self) -> Path:
         """The page."""
         return self.directory / "report.html"
+
+    def calls_path(self, judge: str) -> Path:
+        """CallRecords of one judge, over all arms; a `/` in the judge's name is written %2F."""
+        return self.directory / "judging" / f"{quote(judge, safe=':')}.jsonl"
+
+    def judge_path(self, judge: str) -> Path:
+        """What tells a judge from another of the same name."""
+        return self.calls_path(judge).with_suffix(".json")
 
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""

@@ -167,6 +167,10 @@ class Judging:
     """Further judges; each reads every answer."""
     local_only: bool = False
     """Refuse every judge that is not on this machine."""
+    may_judge_itself: bool = False
+    """Let the base under test be a judge."""
+    cache: bool = True
+    """Take what a judge elsewhere, or one of known weights, said of the same text in any run."""
     base_url: str | None = None
     """Where an OpenAI-compatible judge listens; None is its provider's own place."""
     connections: int = 16

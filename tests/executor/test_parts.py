@@ -67,7 +67,7 @@ def test_every_part_is_found_with_the_hash_of_what_it_holds(study: Study):
     (suite,) = study.evaluation.suites
     assert fingerprints.questions == {suite: fingerprint_file(Path(suite))}
     assert len(fingerprints.base) == 64
-    assert parts.judge is no_judge
+    assert parts.judges == {"none": no_judge}
 
 
 def test_a_study_without_a_twin_has_none(study: Study):

@@ -1,5 +1,6 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
@@ -11,11 +12,11 @@ from rankshift.data.sources import (
     Source,
     resolve_base,
     resolve_dataset,
-    resolve_judge,
     resolve_questions,
 )
 from rankshift.errors import UserError
-from rankshift.eval.judging import Judge, no_judge
+from rankshift.eval.judges import AskedJudge, find_judge
+from rankshift.eval.judging import Judge
 from rankshift.eval.suite import Question, Subset, read_questions
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
@@ -36,7 +37,8 @@ class Parts:
     task: Source
     twin: Source | None
     questions: tuple[QuestionSource, ...]
-    judge: Judge
+    judges: dict[str, Judge | AskedJudge]
+    """By name, the one whose verdicts decide first."""
     projections: dict[str, Widths] = field(default_factory=dict)
     """Widths of the base's layers that any arm's adapter goes on, by name."""
 
@@ -70,12 +72,16 @@ def find_parts(study: Study) -> Parts:
     data = study.data
     if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
         load_bitsandbytes()
+    base = resolve_base(study.base.model, study.base.revision)
     parts = Parts(
-        base=resolve_base(study.base.model, study.base.revision),
+        base=base,
         task=resolve_dataset(data.task),
         twin=resolve_dataset(data.twin) if data.twin else None,
         questions=tuple(resolve_questions(name) for name in study.evaluation.suites),
-        judge=cast("Judge", resolve_judge(study.evaluation.judge) or no_judge),
+        judges={
+            name: find_judge(name, study.judging, base.name, base.fingerprint)
+            for name in study.judges
+        },
     )
     skeleton = load_skeleton(parts.base.directory)
     if study.grid.ranks:
@@ -100,15 +106,24 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     sets: dict[Role, PreparedSet] = {"task": prepare_set(parts.task, study.data, tokenizer)}
     if parts.twin is not None:
         sets["twin"] = prepare_set(parts.twin, study.data, tokenizer)
-    questions = [
+    questions = read_suites(parts.questions)
+    questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
+    return Material(sets, tuple(questions))
+
+
+def read_suites(sources: Iterable[QuestionSource]) -> list[Question]:
+    """Read the questions of all suites.
+
+    Raises:
+        UserError: A file is malformed.
+    """
+    return [
         question
-        for source in parts.questions
+        for source in sources
         for question in read_questions(
             source.path, source.name, cast("Subset", source.subset or "all")
         )
     ]
-    questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
-    return Material(sets, tuple(questions))
 
 
 def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:

@@ -11,9 +11,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.watch import Unit
 from rankshift.executor.worker import Job, work
 
-Advance = Callable[[str, int], None]
+Advance = Callable[[Unit, int], None]
+
 Workers = dict[Connection, BaseProcess]
 """Every worker by the line to it: jobs go in, reports come out, and a worker's end closes it.
 
@@ -95,7 +97,7 @@ def _send(job: Job, line: Connection, workers: Workers) -> None:
         raise _explain_death(workers[line]) from None
 
 
-def _receive(line: Connection, workers: Workers) -> tuple[str, int] | UserError | WorkError | None:
+def _receive(line: Connection, workers: Workers) -> tuple[Unit, int] | UserError | WorkError | None:
     try:
         return line.recv()
     except (EOFError, OSError):

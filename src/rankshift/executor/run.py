@@ -1,23 +1,29 @@
 """Run a study to its end, or continue it: every stage does what is not done yet."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm
-from rankshift.eval.judging import judge_answers
-from rankshift.executor.parts import Material, Parts, describe_rows, find_parts, prepare_material
+from rankshift.executor.judging import JudgingStage
+from rankshift.executor.parts import (
+    Material,
+    Parts,
+    describe_rows,
+    find_parts,
+    prepare_material,
+    read_suites,
+)
 from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
 from rankshift.executor.processes import run_jobs
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight, share_memory
+from rankshift.executor.watch import Watch
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
 from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
-from rankshift.records import AnswerRecord, read_records, write_records
 from rankshift.report.page import write_page
 from rankshift.runs import (
     StudyRun,
@@ -29,18 +35,6 @@ from rankshift.runs import (
 from rankshift.status import find_stop, is_trained, list_held_out_sets
 from rankshift.study import Role, Study
 from rankshift.train.group import HeldOut
-
-
-@dataclass(frozen=True)
-class Watch:
-    """How a run tells what it is doing."""
-
-    begin: Callable[[int, int], None]
-    """Called once, with the arm-steps to train and the arm-checkpoints to answer."""
-    advance: Callable[[str, int], None]
-    """Called with `steps` or `answers`, and how many more are done."""
-    say: Callable[[str], None]
-    """Called with a line on each stage."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +104,8 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     with hold_run(run.directory):
         if jobs:
             write_plan(run.plan_path, groups)
-            watch.begin(
-                sum(map(count_steps, jobs)), sum(len(j.answer_steps) * len(j.arms) for j in jobs)
-            )
+            watch.begin("steps", sum(map(count_steps, jobs)))
+            watch.begin("answers", sum(len(job.answer_steps) * len(job.arms) for job in jobs))
             run_jobs(jobs, study.compute.workers, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
@@ -241,17 +234,11 @@ def count_steps(job: Job) -> int:
 
 
 def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:
-    """Judge every answer the study's judge has not judged; answers are never touched."""
-    evaluation, judge = resolved.evaluation, resolved.study.evaluation.judge
-    missing = [
-        (files.answers_path(evaluation, step), files.verdicts_path(evaluation, judge, step))
-        for files in (resolved.run.arm(name) for name in resolved.arms)
-        for step in (0, *resolved.study.training.checkpoints)
-        if files.answers_path(evaluation, step).exists()
-        and not files.verdicts_path(evaluation, judge, step).exists()
-    ]
-    if missing:
-        watch.say(f"judging with {judge}")
-    for answers_path, verdicts_path in missing:
-        answers = read_records(answers_path, AnswerRecord)
-        write_records(verdicts_path, judge_answers(answers, resolved.parts.judge))
+    """Let every judge of the study read the answers it has not judged; answers are never touched.
+
+    Raises:
+        WorkError: Money or patience ran out; all that was said is kept.
+    """
+    study, run = resolved.study, resolved.run
+    stage = JudgingStage(run, resolved.evaluation, tuple(resolved.arms), study.judging, watch)
+    stage.judge_all(resolved.parts.judges, lambda: read_suites(resolved.parts.questions))
