@@ -123,7 +123,47 @@ def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> Non
     console.print(
         f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
     )
+    for judge in preview.judging:
+        cost = "" if judge.usd is None else f", {judge.usd:,.2f} US dollars"
+        where = f"questions and answers go to {judge.place}" if judge.place else "on this machine"
+        console.print(
+            f"judging  {judge.judge}: at most {judge.calls:,} calls, {judge.input_tokens:,} tokens "
+            f"to read{cost}; {where}"
+        )
     console.print(f"next     rankshift run {study}", soft_wrap=True)
+
+
+@app.command()
+def judge(
+    directory: Path,
+    judge: Annotated[
+        list[str] | None, typer.Option(help="A judge's name; several may be given.")
+    ] = None,
+    judging: Annotated[
+        Path | None, typer.Option(help="TOML file with a [judging] table, in place of the study's.")
+    ] = None,
+    again_failed: Annotated[
+        bool, typer.Option("--again-failed", help="Make failed calls once more.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it would take, and ask nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let another judge read a run's answers, or the same one what it has not read."""
+    from rankshift.executor.rejudging import estimate_judging, judge_run
+    from rankshift.progress import watch_run
+    from rankshift.study_file import read_judging
+
+    settings = read_judging(judging) if judging else None
+    if estimate:
+        for line in estimate_judging(directory, judge or [], settings):
+            console.print(line, soft_wrap=True)
+        return
+    screen = Console(stderr=True) if as_json else console
+    with watch_run(screen) as watch:
+        judge_run(directory, judge or [], settings, again_failed, watch)
+    _conclude(directory, as_json)
 
 
 @app.command()

@@ -13,8 +13,8 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
-from rankshift.study import Study
-from rankshift.study_rules import EXAMPLES, RULES, list_relations
+from rankshift.study import Judging, Study
+from rankshift.study_rules import EXAMPLES, RULES, list_judging_relations, list_relations
 
 Key = tuple[str, ...]
 
@@ -31,6 +31,23 @@ def read_study(path: Path) -> Study:
         if not holds:
             raise source.error(tuple(key.split(".")), f"{key} {message}")
     return study
+
+
+def read_judging(path: Path) -> Judging:
+    """Read a file that holds one table, [judging], as strictly as a study.
+
+    Raises:
+        UserError: The first thing that is wrong, as `path:line: ...`.
+    """
+    source = _Source(path, _read_text(path))
+    document = source.parse()
+    if set(document) != {"judging"}:
+        raise source.error((), "expected one table, [judging], and nothing else")
+    judging = _read_value(document["judging"], Judging, ("judging",), source)
+    for key, holds, message in list_judging_relations(judging):
+        if not holds:
+            raise source.error(tuple(key.split(".")), f"{key} {message}")
+    return judging
 
 
 def find_line(text: str, key: Key) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from rankshift.study import MAX_RANK, Study
+from rankshift.study import MAX_RANK, Judging, Study
 
 EXAMPLES = {
     "name": 'name = "demo"',
@@ -115,10 +115,14 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
     yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
-    judging = study.judging
-    stray = study.evaluation.judge in judging.others
+    stray = study.evaluation.judge in study.judging.others
     yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
+    yield from list_judging_relations(study.judging)
+    yield "evaluation.suites", study.evaluation.suites, "is empty; name at least one question set"
+
+
+def list_judging_relations(judging: Judging) -> Iterator[tuple[str, object, str]]:
+    """Yield the same of the settings of judges."""
     priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
     fix = "needs usd_per_million_input and usd_per_million_output beside it"
     yield "judging.usd_limit", judging.usd_limit is None or priced, fix
-    yield "evaluation.suites", study.evaluation.suites, "is empty; name at least one question set"

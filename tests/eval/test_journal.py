@@ -7,7 +7,7 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.eval.calls import fail_call, make_call, record_reading
-from rankshift.eval.journal import Journal
+from rankshift.eval.journal import Journal, list_lacking, read_journal
 from rankshift.eval.rubrics import ALIGNED
 from rankshift.eval.scoring import Reading
 from rankshift.records import AnswerRecord, to_line
@@ -28,16 +28,16 @@ def test_what_was_appended_is_there_again(tmp_path: Path):
     write(tmp_path / "j" / "a.jsonl", ODD)
     with Journal(tmp_path / "j" / "a.jsonl") as journal:
         assert journal.records == {CALL.key: ODD}
-        assert journal.lacks([CALL.key, "other"]) == ["other"]
+        assert list_lacking(journal.records, [CALL.key, "other"]) == ["other"]
 
 
 def test_a_failed_call_is_still_to_be_made_and_a_later_line_replaces_it(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     write(path, fail_call(CALL, 5, "gone"))
     with Journal(path) as journal:
-        assert journal.lacks([CALL.key]) == [CALL.key]
+        assert list_lacking(journal.records, [CALL.key]) == [CALL.key]
         journal.append(GOOD)
-        assert journal.lacks([CALL.key]) == []
+        assert list_lacking(journal.records, [CALL.key]) == []
     with Journal(path) as journal:
         assert journal.records == {CALL.key: GOOD}
 
@@ -52,6 +52,13 @@ def test_a_torn_last_line_is_taken_away(tmp_path: Path, cut: int):
     assert path.read_bytes().startswith(whole)
     with Journal(path) as journal:
         assert list(journal.records) == [CALL.key, "next"]
+
+
+def test_reading_alone_writes_nothing(tmp_path: Path):
+    assert read_journal(tmp_path / "j" / "a.jsonl") == {}
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "a.jsonl", GOOD)
+    assert read_journal(tmp_path / "a.jsonl") == {CALL.key: GOOD}
 
 
 def test_an_altered_line_is_refused_with_its_number(tmp_path: Path):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rankshift.eval.calls import Call
+from rankshift.eval.rubrics import Rubric
 from rankshift.records import CallRecord
 from rankshift.study import Judging
 
@@ -34,7 +35,7 @@ def estimate(calls: Iterable[Call], judging: Judging, by_text: bool) -> Estimate
     """Estimate the tokens and the price of calls before any is made."""
     listed = list(calls)
     tokens = sum(count_bytes(c) // BYTES_PER_TOKEN + FRAME_TOKENS for c in listed)
-    replies = sum(reply_tokens(call, by_text) for call in listed)
+    replies = sum(reply_tokens(call.rubric, by_text) for call in listed)
     return Estimate(len(listed), tokens, replies, price(tokens, replies, judging))
 
 
@@ -51,9 +52,9 @@ def count_bytes(call: Call) -> int:
     return len(call.prompt.encode(errors="surrogatepass"))
 
 
-def reply_tokens(call: Call, by_text: bool) -> int:
+def reply_tokens(rubric: Rubric, by_text: bool) -> int:
     """Give the most a judge may write in reply: one token where its first is all that is read."""
-    return 1 if call.rubric.reads == "score" and not by_text else call.rubric.max_tokens
+    return 1 if rubric.reads == "score" and not by_text else rubric.max_tokens
 
 
 class Budget:
@@ -95,6 +96,6 @@ class Budget:
     def _most(self, call: Call) -> float:
         """Give the most that one attempt can cost."""
         tokens = count_bytes(call) + FRAME_TOKENS
-        most = price(tokens, reply_tokens(call, self._by_text), self._judging)
+        most = price(tokens, reply_tokens(call.rubric, self._by_text), self._judging)
         assert most is not None, "a limit needs prices; the study's rules say so"
         return most

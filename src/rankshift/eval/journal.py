@@ -1,7 +1,7 @@
 """The calls one judge was made in a run: an append-only file, a line on disk as each call ends."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,15 +28,8 @@ class Journal:
             UserError: A whole line is no call; names file and line.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = self.path.read_bytes() if self.path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        self.records = {
-            record.key: record
-            for record in (
-                parse_record(line, CallRecord, f"{self.path}:{at}")
-                for at, line in enumerate(whole.splitlines(), start=1)
-            )
-        }
+        content, whole = _read_whole_lines(self.path)
+        self.records = _parse(whole, self.path)
         self._file = self.path.open("ab")
         if len(whole) < len(content):
             self._file.truncate(len(whole))
@@ -55,10 +48,28 @@ class Journal:
         os.fsync(self._file.fileno())
         self.records[record.key] = record
 
-    def lacks(self, keys: Iterable[str]) -> list[str]:
-        """List the calls that are still to be made: those without a line, and those that failed."""
-        return [
-            key
-            for key in keys
-            if key not in self.records or self.records[key].reason == "failed_call"
-        ]
+
+def read_journal(path: Path) -> dict[str, CallRecord]:
+    """Read the calls of a journal, by key; none where there is no file.
+
+    Raises:
+        UserError: A whole line is no call; names file and line.
+    """
+    return _parse(_read_whole_lines(path)[1], path)
+
+
+def list_lacking(records: Mapping[str, CallRecord], keys: Iterable[str]) -> list[str]:
+    """List the calls that are still to be made: those without a record, and those that failed."""
+    return [key for key in keys if key not in records or records[key].reason == "failed_call"]
+
+
+def _read_whole_lines(path: Path) -> tuple[bytes, bytes]:
+    """Give what a file holds, and that without a line that a kill has torn."""
+    content = path.read_bytes() if path.exists() else b""
+    return content, content[: content.rfind(b"\n") + 1]
+
+
+def _parse(whole: bytes, path: Path) -> dict[str, CallRecord]:
+    lines = enumerate(whole.splitlines(), start=1)
+    records = [parse_record(line, CallRecord, f"{path}:{at}") for at, line in lines]
+    return {record.key: record for record in records}

@@ -13,7 +13,7 @@ from rankshift.eval.asking import ask_all
 from rankshift.eval.budget import Budget, Estimate, estimate
 from rankshift.eval.call_cache import find_cache
 from rankshift.eval.calls import FindRubrics, derive_verdicts, plan_calls
-from rankshift.eval.journal import Journal
+from rankshift.eval.journal import Journal, list_lacking, read_journal
 from rankshift.eval.judges import AskedJudge
 from rankshift.eval.judging import Judge, judge_answers
 from rankshift.eval.rubrics import OURS, Rubric
@@ -88,6 +88,14 @@ class JudgingStage:
             for sheet in sheets:
                 write_records(sheet.verdicts, judge_answers(sheet.read(), judge))
 
+    def describe(self, judge: AskedJudge, questions: Iterable[Question]) -> str:
+        """Say what a judge would be asked for the answers it has not judged; asks nothing."""
+        sheets, find_rubrics = self.find_sheets(judge.name), collect_rubrics(questions)
+        records = read_journal(self.run.calls_path(judge.name))
+        desk = _Desk(judge.name, sheets, find_rubrics, records)
+        expected = estimate(desk.todo.values(), self.judging, judge.by_text)
+        return describe_calls(judge, expected, desk.distinct)
+
     def find_sheets(self, judge: str) -> list[Sheet]:
         """List the answers that a judge has not judged."""
         found = []
@@ -125,7 +133,7 @@ class JudgingStage:
         """
         _remember_judge(self.run, judge)
         with Journal(self.run.calls_path(judge.name)) as journal:
-            desk = _Desk(judge.name, sheets, find_rubrics, journal)
+            desk = _Desk(judge.name, sheets, find_rubrics, journal.records)
             cache = find_cache(judge.name, judge.facts) if self._caches(judge) else None
             for record in list(map(cache.find, desk.todo)) if cache else ():
                 if record is not None:
@@ -155,19 +163,26 @@ class JudgingStage:
 
 
 class _Desk:
-    """Sheets that wait for calls, each finished when its last call has ended."""
+    """Sheets that wait for calls, each finished when its last call has ended.
+
+    `records` is the journal's, so that it holds every call that has ended.
+    """
 
     def __init__(
-        self, judge: str, sheets: Sequence[Sheet], find_rubrics: FindRubrics, journal: Journal
+        self,
+        judge: str,
+        sheets: Sequence[Sheet],
+        find_rubrics: FindRubrics,
+        records: Mapping[str, CallRecord],
     ) -> None:
-        self.judge, self.find_rubrics, self.journal = judge, find_rubrics, journal
+        self.judge, self.find_rubrics, self.records = judge, find_rubrics, records
         self.answers = {sheet: sheet.read() for sheet in sheets}
         plans = {s: plan_calls(judge, read, find_rubrics) for s, read in self.answers.items()}
         calls = {key: call for plan in plans.values() for key, call in plan.items()}
         self.distinct = len(calls)
-        self.todo = {key: calls[key] for key in journal.lacks(calls)}
+        self.todo = {key: calls[key] for key in list_lacking(records, calls)}
         """Calls that are to be made, by key."""
-        self.waiting = {sheet: set(journal.lacks(plan)) for sheet, plan in plans.items()}
+        self.waiting = {sheet: set(list_lacking(records, plan)) for sheet, plan in plans.items()}
         self.waited_for: dict[str, list[Sheet]] = defaultdict(list)
         for sheet, keys in self.waiting.items():
             for key in keys:
@@ -192,8 +207,8 @@ class _Desk:
             self._finish(sheet)
 
     def _finish(self, sheet: Sheet) -> None:
-        answers, records = self.answers.pop(sheet), self.journal.records
-        verdicts = derive_verdicts(self.judge, answers, self.find_rubrics, records)
+        answers = self.answers.pop(sheet)
+        verdicts = derive_verdicts(self.judge, answers, self.find_rubrics, self.records)
         write_records(sheet.verdicts, verdicts)
         del self.waiting[sheet]
 

@@ -1,10 +1,14 @@
 """What a study would do, before anything of it is done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rankshift.arms import Arm
 from rankshift.eval.answering import group_by_repeats
+from rankshift.eval.budget import BYTES_PER_TOKEN, FRAME_TOKENS, price, reply_tokens
+from rankshift.eval.judges import AskedJudge
+from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group
 from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
@@ -35,6 +39,21 @@ class GroupPreview:
 
 
 @dataclass(frozen=True)
+class JudgePreview:
+    """What one judge that is a model would be asked."""
+
+    judge: str
+    calls: int
+    """At most: answers that are alike share a call."""
+    input_tokens: int
+    """About, with every answer as long as it may be."""
+    usd: float | None
+    """None where the study names no prices."""
+    place: str | None
+    """Host that questions and answers would go to; None for this machine."""
+
+
+@dataclass(frozen=True)
 class Preview:
     """A whole study."""
 
@@ -52,6 +71,7 @@ class Preview:
     """Of all training, attention, head and optimizer aside."""
     answers: int
     """To be sampled, all checkpoints together."""
+    judging: tuple[JudgePreview, ...]
 
 
 def preview_study(study: Study, root: Path) -> Preview:
@@ -67,6 +87,7 @@ def preview_study(study: Study, root: Path) -> Preview:
     checkpoints = len(study.training.checkpoints)
     asked = group_by_repeats(resolved.material.questions, study.evaluation)
     per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
+    measured = 1 + len(trained) * checkpoints
     return Preview(
         study=study.name,
         arms=len(resolved.arms),
@@ -76,7 +97,12 @@ def preview_study(study: Study, root: Path) -> Preview:
         steps=study.training.steps,
         tokens=len(trained) * per_arm,
         tflop=sum(_step_operations(resolved, arm) for arm in trained) * study.training.steps / 1e12,
-        answers=(1 + len(trained) * checkpoints) * per_checkpoint,
+        answers=measured * per_checkpoint,
+        judging=tuple(
+            _describe_judge(judge, study, asked, measured)
+            for judge in resolved.parts.judges.values()
+            if isinstance(judge, AskedJudge)
+        ),
     )
 
 
@@ -96,6 +122,24 @@ def _describe(group: Group, resolved: ResolvedStudy) -> GroupPreview:
         total_gib=fit.total_bytes / GIB,
         step_gflop=sum(_step_operations(resolved, arm) for arm in arms) / 1e9 if trains else 0.0,
     )
+
+
+def _describe_judge(
+    judge: AskedJudge, study: Study, asked: Mapping[int, list[Question]], measured: int
+) -> JudgePreview:
+    """Estimate the calls for answers that are not there yet."""
+    longest = study.evaluation.max_answer_tokens
+    calls = tokens = replies = 0
+    for repeats, questions in asked.items():
+        for question in questions:
+            times = repeats * measured
+            for rubric in question.rubrics:
+                text = len(rubric.ask(question.prompt, "").encode()) // BYTES_PER_TOKEN
+                calls += times
+                tokens += times * (text + longest + FRAME_TOKENS)
+                replies += times * reply_tokens(rubric, judge.by_text)
+    usd = price(tokens, replies, study.judging)
+    return JudgePreview(judge.name, calls, tokens, usd, judge.place)
 
 
 def _summarize(arms: list[Arm]) -> str:
