@@ -6,7 +6,7 @@ VENV := .venv
 INSTALL := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 PYTEST := $(VENV)/bin/python -m pytest
 # Modules of benchmarks/ that are measured on the CPU, in this order.
-BENCHMARKS := train_sweep sample_sweep scaling
+BENCHMARKS := train_sweep sample_sweep judging scaling
 
 # One thread a process: the work is spread over processes, each of which would otherwise start as
 # many threads as there are cores; threads that spin while they wait would slow the others down.
