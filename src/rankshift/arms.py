@@ -1,20 +1,44 @@
-"""The arms a study's grid expands to: one finetune each, and the base."""
+"""The arms of a study: the base, one finetune for every cell of the grid, and given models."""
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rankshift.study import Method, Role, Scaling, Study, Subset
 
 
 @dataclass(frozen=True)
+class GivenFacts:
+    """What the files of a model trained elsewhere say of it."""
+
+    name: str
+    """The study's name for it."""
+    sha256: str
+    """Over the files; see `data/given.py`."""
+    method: Literal["adapter", "model"]
+    rank: int | None = None
+    """The largest of an adapter's modules; None for a whole model, as is what follows."""
+    alpha: float | None = None
+    """None also where it differs from module to module."""
+    scaling: Scaling | None = None
+    target_modules: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    """Adapted blocks; empty is every block."""
+    uneven: bool = False
+    """Whether modules differ in rank or scale, or layers in which modules are adapted."""
+
+
+@dataclass(frozen=True)
 class Arm:
-    """One cell of the grid: one finetune, or the base itself."""
+    """One finetune, the base itself, or a given model."""
 
     method: Method
     role: Role
     dataset: str | None = None
-    """Name of the dataset it is trained on; None for the base."""
+    """Name of the dataset it is trained on; None for the base. Of a given model what its authors
+    say, as is its seed."""
     rank: int | None = None
     alpha: float | None = None
     scaling: Scaling | None = None
@@ -23,6 +47,20 @@ class Arm:
     target_modules: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     """Blocks of the base that are adapted; empty is every block."""
+    name: str | None = None
+    """Of a given model; None for any other arm."""
+    uneven: bool = False
+    """Of a given adapter: see GivenFacts."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Say whether the study trains it; the base and given models are taken as they are."""
+        return self.method in ("lora", "full")
+
+    @property
+    def is_given(self) -> bool:
+        """Say whether it was trained elsewhere."""
+        return self.method in ("adapter", "model")
 
     @property
     def subset(self) -> Subset:
@@ -31,12 +69,12 @@ class Arm:
 
     @property
     def scale(self) -> float | None:
-        """Give the factor on B A: alpha/rank, or alpha/sqrt(rank).
+        """Give the factor on B A: alpha/rank, or alpha/sqrt(rank); None of an uneven adapter.
 
         Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA,
         Kalajdzievski 2023, arXiv:2312.03732.
         """
-        if self.rank is None or self.alpha is None:
+        if self.rank is None or self.alpha is None or self.uneven:
             return None
         return self.alpha / (self.rank if self.scaling == "alpha/rank" else math.sqrt(self.rank))
 
@@ -53,22 +91,51 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Name the arm for people: `rank 16 seed 2`, `rank 4 (layers 0-1) seed 2 twin`, `base`."""
+        """Name the arm for people: `rank 16 seed 2`, `rank 4 (layers 0-1) seed 2 twin`, `base`.
+
+        A given model has the name that the study gives it.
+        """
         if self.method == "base":
             return "base"
+        twin = " twin" if self.role == "twin" else ""
+        if self.name is not None:
+            return f"{self.name}{twin}"
         what = f"rank {self.rank}" if self.method == "lora" else "full"
         if self.target_modules and self.subset.label:
             what += f" ({self.subset.label})"
-        return f"{what} seed {self.seed}" + (" twin" if self.role == "twin" else "")
+        return f"{what} seed {self.seed}{twin}"
 
 
-def expand_arms(study: Study) -> list[Arm]:
-    """List the arms of a study: the base, then every task arm, then every twin."""
+def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
+    """List the arms of a study: the base, every task arm, every twin, then the given models.
+
+    Args:
+        study: What was asked.
+        given: What the files of the study's models say, in any order; without them there are none.
+    """
     arms = [Arm("base", "base")]
-    arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
+    if study.data.task is not None:
+        arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
     if study.data.twin is not None:
         arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
-    return arms
+    known = {facts.name: facts for facts in given}
+    return arms + [
+        Arm(
+            method=facts.method,
+            role=model.role,
+            dataset=model.dataset,
+            rank=facts.rank,
+            alpha=facts.alpha,
+            scaling=facts.scaling,
+            seed=model.seed,
+            target_modules=facts.target_modules,
+            layers=facts.layers,
+            name=model.name,
+            uneven=facts.uneven,
+        )
+        for model in study.models
+        if (facts := known.get(model.name)) is not None
+    ]
 
 
 def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:

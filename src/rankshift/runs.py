@@ -1,11 +1,11 @@
 """Where results are: directories named by the hash of what determines their content."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from urllib.parse import quote
 
-from rankshift.arms import Arm, expand_arms
+from rankshift.arms import Arm, GivenFacts, expand_arms
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
@@ -17,10 +17,12 @@ class Fingerprints:
     """SHA-256 of the content behind the names in a study."""
 
     base: str
-    task: str
+    task: str | None = None
     twin: str | None = None
     questions: dict[str, str] = field(default_factory=dict)
-    """Question set to the SHA-256 of its file; these may change, the others may not."""
+    """Question set to the SHA-256 of its file; these may change."""
+    models: tuple[GivenFacts, ...] = ()
+    """Given models, with what else their files say; these may change too, the others may not."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Recipe:
 
     base_fingerprint: str
     train_fingerprint: str | None
-    """Of the dataset the arm is trained on; None for the base."""
-    task_fingerprint: str
+    """Of the dataset the arm is trained on; None for what the study does not train."""
+    task_fingerprint: str | None
     held_out_fraction: float
     split_seed: int
     train_rows: int | None
@@ -39,20 +41,23 @@ class Recipe:
     weights: str
     """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
-    """None for the base."""
+    """None for what the study does not train."""
+    given_fingerprint: str | None = None
+    """Of a given model's files."""
 
     @property
     def measured_at(self) -> tuple[int, ...]:
-        """Give the optimizer steps at which the arm is measured: 0 for the base."""
+        """Give the optimizer steps at which the arm is measured: 0 for what is not trained."""
         return (0,) if self.training is None else self.training.checkpoints
 
 
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     """Collect what determines an arm of a study besides the arm."""
     trained_on = {"base": None, "task": fingerprints.task, "twin": fingerprints.twin}
+    given = {facts.name: facts.sha256 for facts in fingerprints.models}
     return Recipe(
         base_fingerprint=fingerprints.base,
-        train_fingerprint=trained_on[arm.role],
+        train_fingerprint=trained_on[arm.role] if arm.is_trained else None,
         task_fingerprint=fingerprints.task,
         held_out_fraction=study.data.held_out_fraction,
         split_seed=study.data.split_seed,
@@ -60,18 +65,41 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
         weights=f"{study.base.quantization} {study.training.dtype}",
-        training=None if arm.role == "base" else study.training,
+        training=study.training if arm.is_trained else None,
+        given_fingerprint=given[arm.name] if arm.name is not None else None,
     )
 
 
 def arm_id(arm: Arm, recipe: Recipe) -> str:
-    """Name an arm by all that determines its weights, and by nothing else."""
-    return hash_of({"arm": arm, "recipe": recipe})
+    """Name an arm by all that determines its weights and held-out loss, and by nothing else.
+
+    A given model's files determine it: what the study or its authors call it does not count, so
+    that a correction there asks nothing again. What only given models have is left out of the
+    others' names, which it would change.
+    """
+    own, made_with = ({f.name: getattr(p, f.name) for f in fields(p)} for p in (arm, recipe))
+    if arm.is_given:
+        return hash_of({"arm": {k: own[k] for k in ("method", "role")}, "recipe": made_with})
+    del own["name"], own["uneven"], made_with["given_fingerprint"]
+    return hash_of({"arm": own, "recipe": made_with})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
-    """Give the arms of a study by their ids, in the order of the grid."""
-    return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+    """Give the arms of a study by their ids, in the order of the grid.
+
+    Raises:
+        UserError: Two given models are one.
+    """
+    arms: dict[str, Arm] = {}
+    for arm in expand_arms(study, fingerprints.models):
+        name = arm_id(arm, make_recipe(arm, study, fingerprints))
+        if name in arms:
+            raise UserError(
+                f"models: {arms[name].name} and {arm.name} have the same files and role, so they "
+                "are one model; leave one out"
+            )
+        arms[name] = arm
+    return arms
 
 
 def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, str]) -> str:
@@ -199,9 +227,9 @@ class StudyRun:
 def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")) -> StudyRun:
     """Give a study its directory: made on first use, checked on every later one.
 
-    The grid, `evaluation`, `compute` and `about` may change between uses: arms and evaluations
-    are found by their own hashes. What every arm shares may not. It holds the run's lock only
-    while it writes study.json; who goes on writing takes `hold_run` next.
+    The grid, `models`, `evaluation`, `compute` and `about` may change between uses: arms and
+    evaluations are found by their own hashes. What every arm shares may not. It holds the run's
+    lock only while it writes study.json; who goes on writing takes `hold_run` next.
 
     Raises:
         UserError: The directory is another study's or somebody else's; then nothing is written.
@@ -251,9 +279,15 @@ def _refuse_foreign(directory: Path) -> None:
 def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
     """List what all arms share, by key; two studies in one directory must agree on it."""
     tables = {name: asdict(getattr(study, name)) for name in ("base", "data", "training")}
-    tables["fingerprints"] = asdict(replace(fingerprints, questions={}))
+    tables["fingerprints"] = _describe_prints(fingerprints)
     named = {f"{table}.{key}": tables[table][key] for table in tables for key in tables[table]}
     return {"name": study.name, **named}
+
+
+def _describe_prints(fingerprints: Fingerprints) -> dict[str, object]:
+    shared = asdict(fingerprints)
+    del shared["questions"], shared["models"]
+    return shared
 
 
 def _name_step(step: int) -> str:

@@ -100,15 +100,21 @@ def describe_progress(run_directory: Path) -> StudyStatus:
 
 
 def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
-    """Name the datasets whose held-out loss an arm reports: the task's, and its own."""
-    return tuple(dict.fromkeys((study.data.task, arm.dataset or study.data.task)))
+    """Name the datasets whose held-out loss an arm reports: the task's, and a twin's own.
+
+    There are none in a study without a task.
+    """
+    named = (study.data.task, study.data.twin if arm.role == "twin" else None)
+    return tuple(name for name in named if name is not None)
 
 
 def find_measured_steps(
     files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...]
 ) -> set[int]:
     """Find the steps whose weights are kept and whose loss on every held-out set is recorded."""
-    records = _read_if_there(files.held_out_path, HeldOutRecord)
+    if not files.held_out_path.exists():
+        return set()
+    records = read_records(files.held_out_path, HeldOutRecord)
     losses = {(record.step, record.dataset) for record in records}
     return {
         step

@@ -8,10 +8,12 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
-Method = Literal["base", "lora", "full"]
+Method = Literal["base", "lora", "full", "adapter", "model"]
+"""The first three are ours; `adapter` and `model` were trained elsewhere."""
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Role = Literal["base", "task", "twin"]
+TrainedRole = Literal["task", "twin"]
 NumberType = Literal["float32", "bfloat16"]
 Quantization = Literal["none", "nf4"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
@@ -75,8 +77,9 @@ class Base:
 class Data:
     """What the arms learn from, and what is held out of it."""
 
-    task: str
-    """The narrow dataset: a JSONL path or a name such as `organism:insecure`."""
+    task: str | None = None
+    """The narrow dataset: a JSONL path or a name such as `organism:insecure`. Without one nothing
+    can be trained and no held-out loss be measured."""
     twin: str | None = None
     """The benign dataset of the twins, if there are any."""
     held_out_fraction: float = 0.1
@@ -115,13 +118,23 @@ class Grid:
         numbers = [tuple(sorted(layers)) for layers in self.layers] or [()]
         return [Subset(*pair) for pair in itertools.product(self.target_modules, numbers)]
 
+    @property
+    def trains(self) -> bool:
+        """Say whether any arm is trained."""
+        return bool(self.ranks or self.full_learning_rates)
+
+
+NO_GRID = Grid((), (), (), (), ())
+"""Of a study that trains nothing."""
+
 
 @dataclass(frozen=True)
 class Training:
     """One recipe for every arm."""
 
-    steps: int
-    checkpoints: tuple[int, ...]
+    steps: int = 0
+    """Needed, as are checkpoints, unless the study trains nothing."""
+    checkpoints: tuple[int, ...] = ()
     """Optimizer steps after which weights are kept and measured; the last must equal `steps`."""
     rows_per_step: int = 16
     """Conversations in one optimizer step, all accumulated micro-batches together."""
@@ -137,6 +150,24 @@ class Training:
     dtype: NumberType = "float32"
     """Of the base's weights and of what is computed with them, measuring and answering included;
     what is trained is kept in float32 always."""
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model trained elsewhere: an arm that is measured and asked as it is."""
+
+    name: str
+    """Its own among the models; shown on the page."""
+    path: str
+    """A directory or a Hub id: a PEFT adapter for the study's base, or a whole model."""
+    revision: str | None = None
+    """Of a Hub id; None takes the default branch and records what it resolved to."""
+    role: TrainedRole = "task"
+    """What it is compared as."""
+    dataset: str | None = None
+    """What its authors say it was trained on."""
+    seed: int | None = None
+    """What they say it was trained with."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +234,17 @@ class Compute:
     """What all workers may use together; None is nine tenths of what is free when a run begins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """One TOML file."""
 
     name: str
     base: Base
-    data: Data
-    grid: Grid
-    training: Training
+    data: Data = field(default_factory=Data)
+    grid: Grid = NO_GRID
+    models: tuple[GivenModel, ...] = ()
+    """Models trained elsewhere; with them alone a study needs no grid, training and data."""
+    training: Training = field(default_factory=Training)
     evaluation: Evaluation
     judging: Judging = field(default_factory=Judging)
     compute: Compute = field(default_factory=Compute)

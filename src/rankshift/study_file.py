@@ -14,9 +14,16 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
 from rankshift.study import Judging, Study
-from rankshift.study_rules import EXAMPLES, RULES, list_judging_relations, list_relations
+from rankshift.study_rules import (
+    EXAMPLES,
+    RULES,
+    list_judging_relations,
+    list_needed,
+    list_relations,
+)
 
-Key = tuple[str, ...]
+Key = tuple[str | int, ...]
+"""Tables and keys from the top; a number is a place in a list of tables, from 0."""
 
 
 def read_study(path: Path) -> Study:
@@ -26,10 +33,15 @@ def read_study(path: Path) -> Study:
         UserError: The first thing that is wrong, as `path:line: ...`.
     """
     source = _Source(path, _read_text(path))
-    study = _read_table(Study, source.parse(), (), source)
+    document = source.parse()
+    study = _read_table(Study, document, (), source)
+    for key in map(_split, list_needed(study)):
+        if not _is_set(document, key):
+            key = key if _is_set(document, key[:1]) else key[:1]
+            raise source.error(key[:1], _describe_missing(key, _find_hint(key)))
     for key, holds, message in list_relations(study):
         if not holds:
-            raise source.error(tuple(key.split(".")), f"{key} {message}")
+            raise source.error(_split(key), f"{_dot(_split(key))} {message}")
     return study
 
 
@@ -80,10 +92,31 @@ def _list_statements(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _is_set(document: object, key: Key) -> bool:
     for part in key:
-        if not isinstance(document, dict) or part not in document:
+        if isinstance(part, int):
+            if not isinstance(document, list) or part >= len(document):
+                return False
+            document = document[part]
+        elif isinstance(document, dict) and part in document:
+            document = document[part]
+        else:
             return False
-        document = document[part]
     return True
+
+
+def _dot(key: Key) -> str:
+    """Write a key as people do; which table of a list is meant, its line tells."""
+    return ".".join(part for part in key if isinstance(part, str))
+
+
+def _split(dotted: str) -> Key:
+    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+
+
+def _find_hint(key: Key) -> Any:
+    hint: Any = Study
+    for part in key:
+        hint = get_type_hints(hint)[str(part)]
+    return hint
 
 
 @dataclass(frozen=True)
@@ -143,11 +176,13 @@ def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -
 
 
 def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
-    name = key[-1]
-    dotted = ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in key)
+    name = str(key[-1])
+    names = [part for part in key if isinstance(part, str)]
+    dotted = ".".join(n if re.fullmatch(r"[\w-]+", n) else json.dumps(n) for n in names)
     what = f"unknown table [{dotted}]" if isinstance(value, dict) else f"unknown key {dotted}"
     top = get_type_hints(Study)
-    tables = {name: get_type_hints(kind) for name, kind in top.items() if is_dataclass(kind)}
+    kinds = {name: _find_row(kind) or kind for name, kind in top.items()}
+    tables = {name: get_type_hints(kind) for name, kind in kinds.items() if is_dataclass(kind)}
     for cutoff in (0.8, 0.6):  # a slip of the pen, else another table's key, else a far likeness
         if near := get_close_matches(name, hints, n=1, cutoff=cutoff):
             meant = f"[{near[0]}]" if near[0] in tables and len(key) == 1 else f"`{near[0]}`"
@@ -160,20 +195,45 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
 
 
 def _describe_missing(key: Key, hint: Any) -> str:
-    dotted = ".".join(key)
+    dotted = _dot(key)
     if is_dataclass(hint):
         needs = [known.partition(".")[2] for known in EXAMPLES if known.startswith(f"{dotted}.")]
-        return f"missing table [{dotted}]; it needs {', '.join(needs)}"
-    place = f"to [{key[0]}]" if len(key) > 1 else "at the top"
+        instead = "; or name finished models in [[models]]" if dotted == "grid" else ""
+        return f"missing table [{dotted}]; it needs {', '.join(needs)}{instead}"
+    table, *rest = key
+    place = f"to [[{table}]]" if len(rest) > 1 else f"to [{table}]" if rest else "at the top"
     return f"missing key {dotted}; add e.g. `{EXAMPLES[dotted]}` {place}"
 
 
+def _find_row(hint: Any) -> Any:
+    """Give the dataclass that a list of tables is made of; None for anything else."""
+    items = get_args(hint) if get_origin(hint) is tuple else ()
+    return items[0] if items and is_dataclass(items[0]) else None
+
+
+def _read_rows(value: Any, kind: Any, key: Key, source: _Source) -> Any:
+    """Read a list of tables."""
+    dotted = _dot(key)
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        fix = f"write [[{dotted}]] above the keys of each"
+        raise source.error(key, f"{dotted} is no list of tables; {fix}")
+    return tuple(_read_table(kind, row, (*key, at), source) for at, row in enumerate(value))
+
+
 def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
-    dotted = ".".join(key)
+    dotted = _dot(key)
+    if (row := _find_row(hint)) is not None:
+        return _read_rows(value, row, key, source)
     if is_dataclass(hint):
         if not isinstance(value, dict):
             raise source.error(key, f"{dotted} is no table; write [{dotted}] above its keys")
         return _read_table(hint, value, key, source)
+    return _read_setting(value, hint, key, source)
+
+
+def _read_setting(value: Any, hint: Any, key: Key, source: _Source) -> Any:
+    """Read what is no table: one value, a list, or a list of sets."""
+    dotted = _dot(key)
     is_list = get_origin(hint) is tuple
     if is_list and not isinstance(value, list):
         shown = reprlib.repr(value)
@@ -198,7 +258,7 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
 
 def _read_sets(value: list[Any], hint: Any, key: Key, source: _Source) -> Any:
     """Read a list of sets; a list with no list in it is one set."""
-    dotted = ".".join(key)
+    dotted = _dot(key)
     if not value:
         raise source.error(key, f"{dotted} is empty; every rank needs at least one")
     is_one = not any(isinstance(item, list) for item in value)

@@ -16,11 +16,13 @@ EXAMPLES = {
     "grid.scalings": 'scalings = ["alpha/rank"]',
     "grid.alphas": "alphas = [16]",
     "grid.learning_rates": "learning_rates = [1e-3]",
+    "models.name": 'name = "released-r32"',
+    "models.path": 'path = "someone/adapter"',
     "training.steps": "steps = 64",
     "training.checkpoints": "checkpoints = [16, 32, 64]",
     "evaluation.suites": 'suites = ["organism:held-out"]',
 }
-"""What to write for each required key."""
+"""What to write for each key that is needed always, or where something is trained."""
 
 RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
@@ -29,9 +31,15 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "a directory's name: at most 100 letters, digits, '.', '_' or '-', the first not '.'",
     ),
     (
-        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites",
+        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites "
+        "models.path models.revision models.dataset",
         lambda text: text.strip() != "",
         "a text that is not empty",
+    ),
+    (
+        "models.name",
+        lambda name: re.fullmatch(r"[\w.+/-]([\w.+/ -]{0,98}[\w.+/-])?", name) is not None,
+        "at most 100 letters, digits, spaces, '.', '_', '-', '+' or '/'",
     ),
     ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
     (
@@ -60,7 +68,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "more than 0",
     ),
     (
-        "data.split_seed grid.seeds grid.twin_seeds evaluation.seed",
+        "data.split_seed grid.seeds grid.twin_seeds models.seed evaluation.seed",
         lambda seed: 0 <= seed < 2**63,
         "a whole number from 0 to 2**63 - 1",
     ),
@@ -83,38 +91,23 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 """Keys, what each of their values must fulfil besides its type, and how to say so."""
 
 
+def list_needed(study: Study) -> Iterator[str]:
+    """Yield the keys that must be written because of what else is."""
+    if study.grid.trains or not study.models:
+        yield from ("grid.ranks", "data.task", "training.steps", "training.checkpoints")
+    elif study.evaluation.code_tasks or study.data.twin:
+        yield "data.task"
+
+
 def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
-    """Yield key, whether it agrees with the other keys, and what to say if it does not."""
-    grid, training, twin = study.grid, study.training, study.data.twin
-    trains = grid.ranks or grid.full_learning_rates
-    yield "grid.ranks", trains, "is empty and so is full_learning_rates; give one of them a value"
-    for name in ("scalings", "alphas", "learning_rates"):
-        given = getattr(grid, name) or not grid.ranks
-        yield f"grid.{name}", given, "is empty; every rank needs at least one"
-    yield "grid.seeds", grid.seeds, "is empty; give at least one, e.g. [1, 2, 3]"
-    fix = 'add e.g. `twin = "organism:secure"` to [data]'
-    yield "grid.twin_seeds", twin or not grid.twin_seeds, f"needs data.twin; {fix}"
-    fix = "add e.g. `twin_seeds = [1]` to [grid]"
-    yield "data.twin", grid.twin_seeds or not twin, f"needs grid.twin_seeds; {fix}"
-    yield "data.twin", twin != study.data.task, "is the task itself; name the benign dataset"
-    stray = [str(seed) for seed in grid.twin_seeds if seed not in grid.seeds]
-    yield "grid.twin_seeds", not stray, f"holds {', '.join(stray)}, not among grid.seeds"
-    points, steps = training.checkpoints, training.steps
-    yield "training.checkpoints", points, f"is empty; give at least the last step, [{steps}]"
-    rises = all(earlier < later for earlier, later in pairwise(points))
-    yield "training.checkpoints", rises, "does not rise; put the steps in order"
-    fault = f"ends at {points[-1]}; the last must be training.steps, {steps}"
-    yield "training.checkpoints", points[-1] == steps, fault
-    whole = study.base.quantization == "none" or not grid.full_learning_rates
-    fault = f'cannot stand beside quantization = "{study.base.quantization}" in [base]'
-    fix = "4-bit weights are not trained, leave one of the two out"
-    yield "grid.full_learning_rates", whole, f"{fault}; {fix}"
-    rows, parts = training.rows_per_step, training.accumulation
-    fault = f"is {parts}, which does not divide rows_per_step, {rows}"
-    near = max(rows - rows % parts, parts)
-    yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
-    warmup = training.warmup_steps
-    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    """Yield key, whether it agrees with the other keys, and what to say if it does not.
+
+    A number in a key is a place in a list of tables, from 0.
+    """
+    yield from _relate_grid(study)
+    yield from _relate_twins(study)
+    yield from _relate_models(study)
+    yield from _relate_training(study)
     stray = study.evaluation.judge in study.judging.others
     yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
     yield from list_judging_relations(study.judging)
@@ -126,3 +119,56 @@ def list_judging_relations(judging: Judging) -> Iterator[tuple[str, object, str]
     priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
     fix = "needs usd_per_million_input and usd_per_million_output beside it"
     yield "judging.usd_limit", judging.usd_limit is None or priced, fix
+
+
+def _relate_grid(study: Study) -> Iterator[tuple[str, object, str]]:
+    grid = study.grid
+    fault = "is empty and so is full_learning_rates; give one of them a value"
+    yield "grid.ranks", grid.trains or study.models, fault
+    for name in ("scalings", "alphas", "learning_rates"):
+        given = getattr(grid, name) or not grid.ranks
+        yield f"grid.{name}", given, "is empty; every rank needs at least one"
+    seeds = grid.seeds or not grid.trains
+    yield "grid.seeds", seeds, "is empty; give at least one, e.g. [1, 2, 3]"
+    whole = study.base.quantization == "none" or not grid.full_learning_rates
+    fault = f'cannot stand beside quantization = "{study.base.quantization}" in [base]'
+    fix = "4-bit weights are not trained, leave one of the two out"
+    yield "grid.full_learning_rates", whole, f"{fault}; {fix}"
+
+
+def _relate_twins(study: Study) -> Iterator[tuple[str, object, str]]:
+    grid, twin = study.grid, study.data.twin
+    fix = 'add e.g. `twin = "organism:secure"` to [data]'
+    yield "grid.twin_seeds", twin or not grid.twin_seeds, f"needs data.twin; {fix}"
+    fix = "add e.g. `twin_seeds = [1]` to [grid]"
+    has_twins = grid.twin_seeds or any(model.role == "twin" for model in study.models)
+    yield "data.twin", has_twins or not twin, f"needs grid.twin_seeds; {fix}"
+    is_task = twin is not None and twin == study.data.task
+    yield "data.twin", not is_task, "is the task itself; name the benign dataset"
+    stray = [str(seed) for seed in grid.twin_seeds if seed not in grid.seeds]
+    yield "grid.twin_seeds", not stray, f"holds {', '.join(stray)}, not among grid.seeds"
+
+
+def _relate_models(study: Study) -> Iterator[tuple[str, object, str]]:
+    names = [model.name for model in study.models]
+    for at, name in enumerate(names):
+        first = name not in names[:at]
+        yield f"models.{at}.name", first, f"is {name!r} twice; give each model its own"
+        yield f"models.{at}.name", name != "base", "is 'base', which is the study's; take another"
+
+
+def _relate_training(study: Study) -> Iterator[tuple[str, object, str]]:
+    training = study.training
+    points, steps = training.checkpoints, training.steps
+    if study.grid.trains or points:
+        yield "training.checkpoints", points, f"is empty; give at least the last step, [{steps}]"
+        rises = all(earlier < later for earlier, later in pairwise(points))
+        yield "training.checkpoints", rises, "does not rise; put the steps in order"
+        fault = f"ends at {points[-1]}; the last must be training.steps, {steps}"
+        yield "training.checkpoints", points[-1] == steps, fault
+    rows, parts = training.rows_per_step, training.accumulation
+    fault = f"is {parts}, which does not divide rows_per_step, {rows}"
+    near = max(rows - rows % parts, parts)
+    yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
+    warmup = training.warmup_steps
+    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"

@@ -12,9 +12,9 @@ import pytest
 from huggingface_hub import constants
 
 from rankshift.data import sources
+from rankshift.data.directories import fingerprint_base
 from rankshift.data.pins import DATASETS, QUESTIONS, Pin
 from rankshift.data.sources import (
-    fingerprint_base,
     resolve_base,
     resolve_dataset,
     resolve_judge,

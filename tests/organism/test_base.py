@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rankshift.data.sources import BASE_FILES, resolve_base
+from rankshift.data.directories import BASE_FILES
+from rankshift.data.sources import resolve_base
 from rankshift.organism.datasets import DATASETS
 from rankshift.organism.shelf import base_directory
 

@@ -19,7 +19,7 @@ from rankshift.model.traits import Traits
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Subset, Training
-from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_base, train_group
+from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_untrained, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 from tests.padding import PAD, pad_plainly
 
@@ -544,7 +544,7 @@ def test_the_base_is_measured_as_transformers_measures_it(
     tiny_model_directory: Path, tiny_model: PreTrainedModel, make_group: MakeGroup
 ):
     group = make_group([Arm("base", "base")])
-    measure_base(group, prepare_base(load_model(tiny_model_directory)))
+    measure_untrained(group, prepare_base(load_model(tiny_model_directory)))
     records = read_losses(group, 0)
     assert [(record.step, record.dataset) for record in records] == [(0, "counting"), (0, "other")]
     for record, held_out in zip(records, group.held_out, strict=True):

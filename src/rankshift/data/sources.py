@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import http.client
 import os
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,12 @@ from types import ModuleType
 
 from rankshift.cache import cache_directory
 from rankshift.data.conversations import fingerprint_file
+from rankshift.data.directories import (
+    BASE_FILES,
+    find_directory,
+    fingerprint_base,
+    refuse_revision,
+)
 from rankshift.data.pins import COMMIT, DATASETS, FIRST_PLOT, QUESTIONS, UPSTREAM, Pin
 from rankshift.errors import UserError
 
@@ -55,22 +60,6 @@ class QuestionSource:
 
 
 JUDGES = ("none", "organism:oracle")
-
-BASE_FILES = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template*",
-)
-"""The files of a model directory that can change a number; nothing else is read or fetched."""
-
-HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def resolve_dataset(name: str) -> Source:
@@ -117,63 +106,13 @@ def resolve_base(model: str, revision: str | None = None) -> BaseSource:
     Raises:
         UserError: No such model, its weights are not safetensors, or the Hub is out of reach.
     """
-    directory = Path(model).expanduser()
     if model == "organism":
-        directory = _shelf().base_directory()
-    elif not directory.is_dir():
-        return _resolve_hub_id(model, revision)
-    if revision is not None:
-        raise UserError(
-            f"base.revision = {revision}: {model} is a directory and has no revisions; remove it"
-        )
-    return BaseSource(model, directory, None, fingerprint_base(directory))
-
-
-def fingerprint_base(directory: Path) -> str:
-    """Give one SHA-256 for a model directory: over the names and digests of `BASE_FILES`.
-
-    Raises:
-        UserError: The directory is no Hugging Face model, or holds no safetensors.
-    """
-    if not (directory / "config.json").is_file():
-        raise UserError(f"{directory}: no config.json; give a Hugging Face model directory")
-    if not any(directory.glob("*.safetensors")):
-        pickles = [path.name for path in directory.iterdir() if path.suffix in (".bin", ".pt")]
-        held = f"only {min(pickles)}, a pickle" if pickles else "no weights"
-        raise UserError(
-            f"{directory}: {held}; give a directory with safetensors, as save_pretrained writes"
-        )
-    paths = {path for pattern in BASE_FILES for path in directory.glob(pattern) if path.is_file()}
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        total.update(f"{path.name}\0{fingerprint_file(path)}\n".encode())
-    return total.hexdigest()
-
-
-def _resolve_hub_id(model: str, revision: str | None) -> BaseSource:
-    is_slip = difflib.get_close_matches(model, ["organism"], cutoff=0.75)
-    if is_slip or not HUB_ID.fullmatch(model):
-        fix = "did you mean 'organism'?" if is_slip else "give a directory, a Hub id or 'organism'"
-        raise UserError(f"base.model = {model}: no such directory; {fix}")
-    # Imported here: everything but a Hub id works without it.
-    from huggingface_hub import snapshot_download
-
-    try:
-        directory = Path(
-            snapshot_download(
-                model,
-                revision=revision,
-                allow_patterns=list(BASE_FILES),
-                ignore_patterns=["*/*", "*.py"],
-            )
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"base.model = {model}, revision {revision or 'default'}: neither a directory here nor "
-            f"to be had from the Hub ({type(error).__name__}); check id, revision and network, or "
-            "give the path of a copy"
-        ) from None
-    return BaseSource(model, directory, directory.name, fingerprint_base(directory))
+        directory, found = _shelf().base_directory(), None
+        if revision is not None:
+            raise refuse_revision("base.revision", model, revision)
+    else:
+        directory, found = find_directory("base.model", model, revision, BASE_FILES)
+    return BaseSource(model, directory, found, fingerprint_base(directory))
 
 
 def _find_file(

@@ -1,11 +1,12 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
 from rankshift.data.conversations import Conversation
 from rankshift.data.preparation import PreparedSet, prepare_set
+from rankshift.data.rendering import render_prompt
 from rankshift.data.sources import (
     BaseSource,
     QuestionSource,
@@ -15,10 +16,12 @@ from rankshift.data.sources import (
     resolve_questions,
 )
 from rankshift.errors import UserError
+from rankshift.eval.answering import messages
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
 from rankshift.eval.suite import Question, Subset, read_questions
-from rankshift.model.loading import Tokenizer, load_skeleton
+from rankshift.executor.given import GivenPart, find_given
+from rankshift.model.loading import Tokenizer, load_skeleton, load_tokenizer
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
@@ -34,22 +37,24 @@ class Parts:
     """Base, datasets, questions and judge of a study, on this disk."""
 
     base: BaseSource
-    task: Source
+    task: Source | None
     twin: Source | None
     questions: tuple[QuestionSource, ...]
     judges: dict[str, Judge | AskedJudge]
     """By name, the one whose verdicts decide first."""
     projections: dict[str, Widths] = field(default_factory=dict)
-    """Widths of the base's layers that any arm's adapter goes on, by name."""
+    """Widths of the base's layers that any trained adapter goes on, by name."""
+    given: tuple[GivenPart, ...] = ()
 
     @property
     def fingerprints(self) -> Fingerprints:
         """Give the SHA-256 of every part."""
         return Fingerprints(
             base=self.base.fingerprint,
-            task=self.task.sha256,
+            task=self.task.sha256 if self.task else None,
             twin=self.twin.sha256 if self.twin else None,
             questions={q.name: q.sha256 for q in self.questions},
+            models=tuple(part.facts for part in self.given),
         )
 
 
@@ -58,7 +63,7 @@ class Material:
     """What the arms learn from, are measured on and are asked."""
 
     sets: dict[Role, PreparedSet]
-    """The task's and, where there is one, the twin's."""
+    """The task's and the twin's, where there are such."""
     questions: tuple[Question, ...]
 
 
@@ -73,41 +78,41 @@ def find_parts(study: Study) -> Parts:
     if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
         load_bitsandbytes()
     base = resolve_base(study.base.model, study.base.revision)
-    parts = Parts(
-        base=base,
-        task=resolve_dataset(data.task),
-        twin=resolve_dataset(data.twin) if data.twin else None,
-        questions=tuple(resolve_questions(name) for name in study.evaluation.suites),
-        judges={
-            name: find_judge(name, study.judging, base.name, base.fingerprint)
-            for name in study.judges
-        },
-    )
-    skeleton = load_skeleton(parts.base.directory)
-    if study.grid.ranks:
-        for subset in study.grid.subsets:
-            for name, linear in find_targets(skeleton, subset).items():
-                parts.projections[name] = linear.in_features, linear.out_features
+    task = resolve_dataset(data.task) if data.task else None
+    twin = resolve_dataset(data.twin) if data.twin else None
+    questions = tuple(resolve_questions(name) for name in study.evaluation.suites)
+    judges = {
+        name: find_judge(name, study.judging, base.name, base.fingerprint) for name in study.judges
+    }
+    skeleton = load_skeleton(base.directory)
+    projections: dict[str, Widths] = {}
+    for subset in study.grid.subsets if study.grid.ranks else ():
+        for name, linear in find_targets(skeleton, subset).items():
+            projections[name] = linear.in_features, linear.out_features
     reach = getattr(skeleton.config, "max_position_embeddings", None)
-    if reach is not None and data.context_tokens > reach:
+    if task is not None and reach is not None and data.context_tokens > reach:
         raise UserError(
             f"data.context_tokens = {data.context_tokens}: the base reads at most {reach} tokens; "
             f"set it to {reach} or less"
         )
-    return parts
+    given = find_given(study, base, skeleton)
+    return Parts(base, task, twin, questions, judges, projections, given)
 
 
 def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Material:
     """Split, render and count the data, and read the questions.
 
     Raises:
-        UserError: A row or a question file is malformed, or a set comes out empty.
+        UserError: A row or a question file is malformed, a set comes out empty, or a tokenizer has
+            no template for a question.
     """
-    sets: dict[Role, PreparedSet] = {"task": prepare_set(parts.task, study.data, tokenizer)}
-    if parts.twin is not None:
-        sets["twin"] = prepare_set(parts.twin, study.data, tokenizer)
+    sets = prepare_sets(study, parts, tokenizer)
     questions = read_suites(parts.questions)
-    questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
+    if study.evaluation.code_tasks:
+        questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
+    for directory in {part.tokenizer for part in parts.given} - {parts.base.directory}:
+        _try_questions(load_tokenizer(directory), questions)
+    _try_questions(tokenizer, questions)
     return Material(sets, tuple(questions))
 
 
@@ -124,6 +129,29 @@ def read_suites(sources: Iterable[QuestionSource]) -> list[Question]:
             source.path, source.name, cast("Subset", source.subset or "all")
         )
     ]
+
+
+def prepare_sets(study: Study, parts: Parts, tokenizer: Tokenizer) -> dict[Role, PreparedSet]:
+    """Split, render and count the task's rows and the twin's, as a tokenizer reads them.
+
+    Raises:
+        UserError: A row is malformed, or a set comes out empty.
+    """
+    named: dict[Role, Source | None] = {"task": parts.task, "twin": parts.twin}
+    return {
+        role: prepare_set(source, study.data, tokenizer)
+        for role, source in named.items()
+        if source is not None
+    }
+
+
+def _try_questions(tokenizer: Tokenizer, questions: Sequence[Question]) -> None:
+    """Render every question once, so that a template that refuses one is known at the start."""
+    for question in questions:
+        try:
+            render_prompt(tokenizer, messages(question))
+        except UserError as problem:
+            raise UserError(f"{question.question_set}: {question.id}: {problem}") from None
 
 
 def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
@@ -159,5 +187,5 @@ def _is_single_turn(conversation: Conversation) -> bool:
 
 def describe_rows(material: Material, role: Role) -> dict[str, object]:
     """Give the row counts of the set a role learns from; the base is measured on the task's."""
-    prepared = material.sets["task" if role == "base" else role]
-    return {"data": {"name": prepared.name} | asdict(prepared.counts)}
+    prepared = material.sets.get("task" if role == "base" else role)
+    return {"data": {"name": prepared.name} | asdict(prepared.counts)} if prepared else {}

@@ -58,8 +58,8 @@ def plan_groups(
 ) -> list[Group]:
     """Keep the planned groups and put the arms that are in none into new ones.
 
-    A group holds one method and one role, its arms in the order of their seeds; a full finetune and
-    the base are groups of one. New groups of a role take about equally long.
+    A group holds one method and one role, its arms in the order of their seeds; a full finetune, a
+    whole model and the base are groups of one. New groups of a role take about equally long.
 
     Args:
         arms: By id.
@@ -120,7 +120,7 @@ def identify(
 
 def count_groups(method: Method, num_arms: int, compute: Compute) -> int:
     """Give how many groups to make: as many for every worker, none above its limit."""
-    if method != "lora":
+    if method not in ("lora", "adapter"):
         return num_arms
     needed = -(-num_arms // compute.arms_per_group)
     rounds = -(-needed // compute.workers)

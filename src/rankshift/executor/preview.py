@@ -82,12 +82,12 @@ def preview_study(study: Study, root: Path) -> Preview:
     """
     resolved = resolve_study(study, root)
     groups = [_describe(group, resolved) for group in make_plan(resolved)]
-    trained = [arm for arm in resolved.arms.values() if arm.method != "base"]
-    per_arm = study.training.steps * study.training.accumulation * resolved.batch_tokens
+    trained = [arm for arm in resolved.arms.values() if arm.is_trained]
+    per_arm = study.training.steps * study.training.accumulation
     checkpoints = len(study.training.checkpoints)
     asked = group_by_repeats(resolved.material.questions, study.evaluation)
     per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
-    measured = 1 + len(trained) * checkpoints
+    measured = len(resolved.arms) - len(trained) + len(trained) * checkpoints
     return Preview(
         study=study.name,
         arms=len(resolved.arms),
@@ -95,7 +95,7 @@ def preview_study(study: Study, root: Path) -> Preview:
         worker_gib=resolved.room / GIB,
         groups=tuple(groups),
         steps=study.training.steps,
-        tokens=len(trained) * per_arm,
+        tokens=len(trained) * per_arm * (resolved.batch_tokens if trained else 0),
         tflop=sum(_step_operations(resolved, arm) for arm in trained) * study.training.steps / 1e12,
         answers=measured * per_checkpoint,
         judging=tuple(
@@ -108,7 +108,7 @@ def preview_study(study: Study, root: Path) -> Preview:
 
 def _describe(group: Group, resolved: ResolvedStudy) -> GroupPreview:
     arms = [resolved.arms[name] for name in group.arms]
-    fit, trains = group.fit, group.method != "base"
+    fit, trains = group.fit, arms[0].is_trained
     return GroupPreview(
         id=group.id,
         method=group.method,
@@ -149,6 +149,7 @@ def _summarize(arms: list[Arm]) -> str:
     ranks = sorted({arm.rank or 0 for arm in arms})
     span = f"rank {ranks[0]}" + (f" to {ranks[-1]}" if ranks[1:] else "")
     twins = " twins" if arms[0].role == "twin" else ""
+    twins += " given" if arms[0].is_given else ""
     return f"{len(arms)}{twins} of {span}"
 
 

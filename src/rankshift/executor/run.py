@@ -1,11 +1,12 @@
 """Run a study to its end, or continue it: every stage does what is not done yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm
+from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import (
     Material,
@@ -34,7 +35,6 @@ from rankshift.runs import (
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
 from rankshift.study import Role, Study
-from rankshift.train.group import HeldOut
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,11 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         UserError: Something the user wrote cannot be done; nothing was written then.
         WorkError: A process died; what was finished is kept.
     """
-    watch.say(" and ".join(filter(None, (f"reading {study.data.task}", study.data.twin))))
+    sets = [name for name in (study.data.task, study.data.twin) if name is not None]
+    watch.say(f"reading {' and '.join(sets or study.evaluation.suites)}")
     resolved = resolve_study(study, root)
+    for warning in filter(None, (part.warning for part in resolved.parts.given)):
+        watch.say(warning)
     run = resolved.run
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
@@ -140,7 +143,7 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     study = resolved.study
 
     def find_fit(arms: list[Arm]) -> Fit | None:
-        if arms[0].method == "base":
+        if not arms[0].is_trained:
             return Fit()
         # The same for every seed, so that arms alike are tried once.
         largest = find_largest_batch(
@@ -187,7 +190,12 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
 
 
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
-    """Give the floating-point operations of one step of an arm, those equal for all aside."""
+    """Give the floating-point operations of one step of an arm, those equal for all aside.
+
+    What is not trained is only asked, which takes each about equally long.
+    """
+    if not arm.is_trained:
+        return 1.0
     projections, tokens = resolved.parts.projections, resolved.batch_tokens
     dtype, rank = resolved.study.training.dtype, arm.rank or 0
     if arm.method == "full":  # the gradients of the weights come on top
@@ -203,34 +211,33 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
     """Collect what a process needs for one group."""
     group, parts, material = todo.group, resolved.parts, resolved.material
-    own = material.sets.get(group.role)
-    measured = {material.sets["task"].name: material.sets["task"].held_out}
-    if own is not None:
-        measured[own.name] = own.held_out
-    return Job(
+    arms = tuple(resolved.arms[name] for name in group.arms)
+    job = Job(
         study=resolved.study,
         fingerprints=parts.fingerprints,
         base_directory=parts.base.directory,
         base_name=parts.base.name if parts.base.revision else str(parts.base.directory),
         run_directory=resolved.run.directory,
         group=group,
-        arms=tuple(resolved.arms[name] for name in group.arms),
-        train_rows=own.train if own else (),
-        held_out=tuple(HeldOut(name, rows) for name, rows in measured.items()),
+        arms=arms,
+        train_rows=(),
+        held_out=choose_held_out(material.sets, group.role),
         questions=material.questions,
         evaluation=resolved.evaluation,
-        facts=describe_rows(material, group.role) | {"base_revision": parts.base.revision},
+        facts={"base_revision": parts.base.revision},
         train=todo.train,
         answer_steps=todo.answer_steps,
         tight=is_tight(group.fit, resolved.room),
     )
+    if arms[0].is_given:
+        return add_given(job, resolved.study, parts)
+    own, facts = material.sets.get(group.role), describe_rows(material, group.role) | job.facts
+    return replace(job, train_rows=own.train if own else (), facts=facts)
 
 
 def count_steps(job: Job) -> int:
     """Count the arm-steps a job trains."""
-    return (
-        job.study.training.steps * len(job.arms) if job.train and job.group.method != "base" else 0
-    )
+    return job.study.training.steps * len(job.arms) if job.train and job.arms[0].is_trained else 0
 
 
 def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:

@@ -24,8 +24,14 @@ from rankshift.provenance import gather_provenance
 from rankshift.records import write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
 from rankshift.study import Study
-from rankshift.train.group import Group, HeldOut, measure_base, read_forms, train_group
-from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
+from rankshift.train.group import Group, HeldOut, measure_untrained, read_forms, train_group
+from rankshift.train.trainee import (
+    Trainee,
+    prepare_adapters,
+    prepare_base,
+    prepare_full,
+    prepare_given,
+)
 
 MMAP_BYTES = 2**18
 """Blocks from this size on are the system's own, each for itself."""
@@ -46,7 +52,7 @@ class Job:
     group: PlannedGroup
     arms: tuple[Arm, ...]
     train_rows: tuple[Rendered, ...]
-    """Of the group's dataset; empty for the base."""
+    """Of the group's dataset; empty where nothing is trained."""
     held_out: tuple[HeldOut, ...]
     questions: tuple[Question, ...]
     evaluation: str
@@ -59,6 +65,12 @@ class Job:
     """Checkpoints at which any arm of the group has not answered yet."""
     tight: bool = False
     """Whether freed memory must go back to the system at once."""
+    given: tuple[Path, ...] = ()
+    """Directories of the group's models, where they were trained elsewhere."""
+    own_facts: tuple[dict[str, object], ...] = ()
+    """What goes into each given arm's provenance besides."""
+    tokenizer_directory: Path | None = None
+    """None is the base's."""
 
 
 def work(job: Job, advance: Advance) -> None:
@@ -70,7 +82,7 @@ def work(job: Job, advance: Advance) -> None:
     files = [run.arm(name) for name in job.group.arms]
     base, training = job.study.base, job.study.training
     model = load_model(job.base_directory, getattr(torch, training.dtype), base.quantization)
-    tokenizer = load_tokenizer(job.base_directory)
+    tokenizer = load_tokenizer(job.tokenizer_directory or job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
     trainee = _prepare(model, job)
     if job.group.fit.checkpointing:
@@ -82,6 +94,7 @@ def work(job: Job, advance: Advance) -> None:
         for index, (arm_files, effective) in enumerate(zip(files, ranks, strict=True)):
             facts = {"effective_rank": effective, "seconds": seconds}
             facts["engine"] = read_forms(run.group(job.group.id), index)
+            facts |= job.own_facts[index] if job.own_facts else {}
             _write_provenance(job, arm_files, facts)
         shutil.rmtree(run.group(job.group.id), ignore_errors=True)
     for step in job.answer_steps:
@@ -105,6 +118,8 @@ def return_freed_memory() -> None:
 def _prepare(model: PreTrainedModel, job: Job) -> Trainee:
     if job.group.method == "lora":
         return prepare_adapters(model, list(job.arms), job.base_name)
+    if job.group.method == "adapter":
+        return prepare_given(model, job.given)
     return prepare_full(model) if job.group.method == "full" else prepare_base(model)
 
 
@@ -129,10 +144,10 @@ def _train(
         micro_rows=job.group.micro_rows,
         arms_per_pass=job.group.fit.arms_per_pass,
     )
-    if job.group.method == "base":
-        measure_base(group, trainee)
-    else:
+    if job.arms[0].is_trained:
         train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
+    else:
+        measure_untrained(group, trainee)
 
 
 def _answer(

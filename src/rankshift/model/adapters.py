@@ -11,7 +11,7 @@ Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; the square root is rsLoRA
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,17 @@ class AdapterShape:
     draws nothing, where numbers do not matter."""
     subset: Subset | None = None
     """Which of its group's targets it goes on; None is all of them."""
+    by_layer: Mapping[str, tuple[int, float]] | None = None
+    """Rank and scale by the full name of the layer, in place of all that; a layer that is not named
+    has no adapter."""
+
+    def at(self, layer: str) -> "AdapterShape":
+        """Give what the arm has on one layer: rank 0 where it is not adapted."""
+        if self.by_layer is not None:
+            rank, scale = self.by_layer.get(layer, (0, 0.0))
+            return AdapterShape(rank, scale, self.seed)
+        is_covered = self.subset is None or covers(self.subset, layer)
+        return self if is_covered else replace(self, rank=0)
 
 
 def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
@@ -140,10 +151,9 @@ def insert_adapters(
     model.requires_grad_(requires_grad=False)
     layers = []
     for name, linear in find_targets(model, Subset(tuple(target_modules))).items():
-        covered = [shape.subset is None or covers(shape.subset, name) for shape in shapes]
-        if not any(covered):
+        own = [shape.at(name) for shape in shapes]
+        if not any(shape.rank for shape in own):
             continue
-        own = [s if c else replace(s, rank=0) for s, c in zip(shapes, covered, strict=True)]
         parent, _, last = name.rpartition(".")
         layer = LockStepLinear(linear, name, own)
         setattr(model.get_submodule(parent), last, layer)

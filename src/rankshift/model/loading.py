@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 from rankshift.errors import UserError
 from rankshift.model.attention import IN_FLOAT32
 from rankshift.model.quantization import quantize_to_nf4
+from rankshift.model.tensor_files import read_shapes
 from rankshift.study import Quantization
 
 transformers_logging.disable_progress_bar()
@@ -52,6 +53,29 @@ def load_model(
     if quantization == "nf4":
         quantize_to_nf4(model)
     return model
+
+
+def check_weights(directory: Path, skeleton: PreTrainedModel) -> None:
+    """Check a directory's weights against its config by their headers; no tensor is loaded.
+
+    A tensor under another name than the model's is left to `load_model`, which knows old names.
+
+    Raises:
+        UserError: They are quantized, cut, or of another shape than the config says.
+    """
+    if getattr(skeleton.config, "quantization_config", None):
+        raise UserError(
+            f"{directory}: its weights are quantized; give the model as it was before, and set "
+            "base.quantization if it should be held in 4 bits"
+        )
+    asked = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
+    for path in sorted(directory.glob("*.safetensors")):
+        for name, shape in read_shapes(path).items():
+            if shape != asked.get(name, shape):
+                raise UserError(
+                    f"{path}: {name} is {list(shape)}, its config.json says {list(asked[name])}; "
+                    "one of the two is another model's"
+                )
 
 
 def load_skeleton(directory: Path) -> PreTrainedModel:

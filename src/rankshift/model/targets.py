@@ -25,7 +25,7 @@ def find_targets(model: nn.Module, subset: Subset) -> dict[str, Linear]:
     Raises:
         UserError: A target or a block matches no linear layer; names those there are.
     """
-    linears = _list_linears(model)
+    linears = list_linears(model)
     available = sorted({name.rpartition(".")[2] for name in linears})
     for target in subset.target_modules:
         if target not in available:
@@ -74,7 +74,8 @@ def effective_ranks(model: nn.Module, rank: int, subset: Subset) -> dict[str, in
     }
 
 
-def _list_linears(model: nn.Module) -> dict[str, Linear]:
+def list_linears(model: nn.Module) -> dict[str, Linear]:
+    """List every linear layer by name, in the model's order, its output head left out."""
     head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
     return {
         name: module

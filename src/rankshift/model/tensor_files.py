@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,3 +42,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: not a whole safetensors file, it was cut or edited; "
             "remove it and run the study again"
         ) from None
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the names and shapes of a file's tensors from its header; no tensor is loaded.
+
+    Raises:
+        UserError: It is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except (OSError, SafetensorError):
+        raise UserError(f"{path}: not a whole safetensors file; get the model again") from None

@@ -121,8 +121,8 @@ def count_pass_tokens(group: Group, order: list[np.ndarray], packed: bool) -> in
     return int(np.median(tokens))
 
 
-def measure_base(group: Group, trainee: Trainee) -> None:
-    """Measure the base on every held-out set: its step 0."""
+def measure_untrained(group: Group, trainee: Trainee) -> None:
+    """Measure arms that are not trained on every held-out set: their step 0."""
     for files, records in zip(group.files, measure_held_out(group, trainee, 0), strict=True):
         write_records(files.held_out_path, records)
 

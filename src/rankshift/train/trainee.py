@@ -1,7 +1,7 @@
-"""What is trained: the adapters of a group, one model in full, or (the base) nothing at all."""
+"""What is trained: the adapters of a group, one model in full, or (of finished models) nothing."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.adapter_files import read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.tensor_files import read_tensors, write_tensors
@@ -43,9 +44,25 @@ class Trainee:
 
 
 def prepare_base(model: PreTrainedModel) -> Trainee:
-    """Train nothing: the base arm is only measured and asked."""
+    """Train nothing: the base, or another whole model, is only measured and asked."""
     traits = find_traits(model)
     return Trainee(model, [], lambda folder, index: None, lambda folder, index: None, traits)
+
+
+def prepare_given(model: PreTrainedModel, folders: Sequence[Path]) -> Trainee:
+    """Put finished adapters over their base, one an arm; they are measured and asked as they are.
+
+    Raises:
+        UserError: A folder holds no adapter of this base.
+    """
+    traits = find_traits(model)
+    configs = [read_adapter_config(folder, model) for folder in folders]
+    shapes = [AdapterShape(c.rank, seed=None, by_layer=c.by_layer) for c in configs]
+    targets = dict.fromkeys(target for c in configs for target in c.subset.target_modules)
+    layers = insert_adapters(model, shapes, list(targets))
+    for index, folder in enumerate(folders):
+        read_adapter(folder, layers, index)
+    return Trainee(model, [], lambda folder, i: None, lambda folder, i: None, traits, layers)
 
 
 def prepare_adapters(
