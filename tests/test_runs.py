@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from rankshift.arms import Arm, expand_arms
+from rankshift.arms import Arm, GivenFacts, expand_arms
 from rankshift.errors import UserError
 from rankshift.runs import (
     Fingerprints,
@@ -19,7 +19,8 @@ from rankshift.runs import (
     make_recipe,
     open_run,
 )
-from rankshift.study import Base, Compute, Data, Evaluation, Grid, Study, Training
+from rankshift.sealed import hash_of
+from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Grid, Study, Training
 
 STUDY = Study(
     name="demo",
@@ -77,8 +78,9 @@ TRAINING_CHANGES = {
 
 
 def test_each_field_that_determines_the_weights_changes_the_arms_id():
-    assert set(ARM_CHANGES) == {field.name for field in fields(Arm)}
-    assert set(RECIPE_CHANGES) == {field.name for field in fields(Recipe)}
+    of_given = {"name", "uneven", "given_fingerprint"}
+    assert set(ARM_CHANGES) == {field.name for field in fields(Arm)} - of_given
+    assert set(RECIPE_CHANGES) == {field.name for field in fields(Recipe)} - of_given
     assert set(TRAINING_CHANGES) == {field.name for field in fields(Training)}
     ids = [arm_id(ARM, RECIPE)]
     ids += [arm_id(replace(ARM, **{key: new}), RECIPE) for key, new in ARM_CHANGES.items()]
@@ -99,6 +101,41 @@ def test_each_field_that_determines_the_weights_changes_the_arms_id():
 )
 def test_how_the_weights_are_held_is_part_of_the_base_arms_id_too(other):
     assert not set(identify_arms(STUDY, PRINTS)) & set(identify_arms(other, PRINTS))
+
+
+def test_what_given_models_have_is_not_in_the_ids_of_other_arms():
+    """They are hashes of the same fields as before there were given models."""
+    given = {"name", "uneven", "given_fingerprint"}
+    arm, recipe = (
+        {f.name: getattr(part, f.name) for f in fields(part) if f.name not in given}
+        for part in (ARM, RECIPE)
+    )
+    assert arm_id(ARM, RECIPE) == hash_of({"arm": arm, "recipe": recipe})
+
+
+GIVEN = GivenModel("theirs", "a/b", dataset="betley:insecure", seed=1)
+FACTS = GivenFacts("theirs", "f" * 64, "adapter", 8, 16.0, "alpha/rank", ("q_proj",), (0,))
+
+
+def identify_given(model: GivenModel, **changes) -> str:
+    """Give the id of a given model's arm beside those of the study."""
+    prints = replace(PRINTS, models=(replace(FACTS, name=model.name, **changes),))
+    found = identify_arms(replace(STUDY, models=(model,)), prints)
+    assert identify_arms(STUDY, PRINTS).items() < found.items()
+    return next(name for name, arm in found.items() if arm.is_given)
+
+
+def test_a_given_model_is_named_by_its_files_and_role_and_not_by_what_is_said_of_it():
+    said = [{"name": "other"}, {"path": "c"}, {"revision": "v2"}, {"dataset": None}, {"seed": 2}]
+    assert {identify_given(replace(GIVEN, **change)) for change in said} == {identify_given(GIVEN)}
+    others = identify_given(GIVEN, sha256="e" * 64), identify_given(replace(GIVEN, role="twin"))
+    assert len({identify_given(GIVEN), *others}) == 3
+
+
+def test_a_study_directory_takes_other_given_models_and_reads_them_back(tmp_path):
+    open_run(STUDY, PRINTS, tmp_path)
+    asked = replace(STUDY, models=(GIVEN,)), replace(PRINTS, models=(FACTS,))
+    assert open_run(*asked, tmp_path).read_study() == asked
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Reading studies: each mistake is refused on its line, with the fix."""
 
+import re
 import tomllib
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.study import ALL_PROJECTIONS
+from rankshift.study import ALL_PROJECTIONS, GivenModel
 from rankshift.study_file import find_line, read_study
 
 WHOLE = """\
@@ -268,6 +269,95 @@ def test_twin_data_and_twin_seeds_come_together(tmp_path):
     assert refusal(tmp_path, without_seeds) == (
         "x.toml:9: data.twin needs grid.twin_seeds; add e.g. `twin_seeds = [1]` to [grid]"
     )
+
+
+MODELS_ALONE = """\
+name = "released"
+
+[base]
+model = "organism"
+
+[[models]]
+name = "released-r32"
+path = "someone/adapter"
+
+[[models]]
+name = "merged"
+path = "merged"
+role = "twin"
+seed = 3
+
+[evaluation]
+suites = ["organism:held-out"]
+"""
+
+
+def test_given_models_alone_need_no_grid_no_training_and_no_data(tmp_path):
+    study = read(tmp_path, MODELS_ALONE)
+    assert study.models == (
+        GivenModel("released-r32", "someone/adapter"),
+        GivenModel("merged", "merged", role="twin", seed=3),
+    )
+    assert not study.grid.trains
+    assert (study.data.task, study.training.steps) == (None, 0)
+    hash(study)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"merged"', '"released-r32"', "11: models.name is 'released-r32' twice; give each model"),
+        ('name = "merged"', 'nmae = "x"', "11: unknown key models.nmae; did you mean `name`?"),
+        ('name = "merged"', 'name = "base"', "11: models.name is 'base', which is the study's"),
+        ('name = "merged"', 'name = "a, b"', "11: models.name is 'a, b'; expected at most 100"),
+        (
+            'path = "merged"\n',
+            "",
+            '10: missing key models.path; add e.g. `path = "someone/adapter"` to [[models]]',
+        ),
+        ('"twin"', '"twins"', "13: models.role is 'twins'; did you mean \"twin\"?"),
+        ("seed = 3", "seed = -1", "14: models.seed is -1; expected a whole number from 0"),
+        ("seed = 3", "ranks = [3]", "14: unknown key models.ranks; it belongs in [grid]"),
+        (
+            "[evaluation]",
+            "[evaluation]\ncode_tasks = 4",
+            "1: missing table [data]; it needs task",
+        ),
+        (
+            "[evaluation]",
+            '[grid]\nranks = [4]\nseeds = [1]\nscalings = ["alpha/rank"]\nalphas = [8]\n'
+            'learning_rates = [1e-3]\n[data]\ntask = "x"\n[evaluation]',
+            "1: missing table [training]; it needs steps, checkpoints",
+        ),
+        ("[evaluation]", "[data]\ntwin = 'x'\n[evaluation]", "16: missing key data.task; add e.g."),
+    ],
+)
+def test_what_is_wrong_with_a_given_model_is_named_on_its_line(tmp_path, old, new, message):
+    assert old in MODELS_ALONE
+    said = refusal(tmp_path, MODELS_ALONE.replace(old, new, 1))
+    assert said.removeprefix("x.toml:").startswith(message)
+
+
+def test_given_models_that_are_no_list_are_refused(tmp_path):
+    text = MODELS_ALONE.partition("[[models]]")[0] + '[models]\nname = "x"\n'
+    assert refusal(tmp_path, text) == (
+        "x.toml:6: models is no list of tables; write [[models]] above the keys of each"
+    )
+
+
+def test_a_study_without_a_grid_is_told_of_both_ways_to_have_arms(tmp_path):
+    text = MODELS_ALONE.replace("[[models]]", "[[compute]]")
+    text = text[: text.index("[[")] + text[text.index("[evaluation]") :]
+    assert refusal(tmp_path, text) == (
+        "x.toml:1: missing table [grid]; it needs ranks, seeds, scalings, alphas, learning_rates; "
+        "or name finished models in [[models]]"
+    )
+
+
+def test_what_training_needs_is_missed_where_it_should_stand(tmp_path):
+    for key, line in (("task", 7), ("steps", 20), ("checkpoints", 20)):
+        text = "\n".join(x for x in WHOLE.splitlines() if not x.startswith(f"{key} ="))
+        assert re.match(rf"x\.toml:{line}: missing key \w+\.{key}; add", refusal(tmp_path, text))
 
 
 def test_full_finetuning_of_a_base_in_4_bits_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """Every key of a study has what tells a user how to write it."""
 
 from dataclasses import MISSING, fields, is_dataclass
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 from rankshift.study import Study
 from rankshift.study_file import read_study
@@ -9,20 +9,23 @@ from rankshift.study_rules import EXAMPLES, RULES
 
 
 def walk_fields():
-    for table, kind in get_type_hints(Study).items():
-        if is_dataclass(kind):
+    for table, hint in get_type_hints(Study).items():
+        kind = next((k for k in (hint, *get_args(hint)) if is_dataclass(k)), None)
+        if kind is not None:
             for spec in fields(kind):
                 yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
 
 
 def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
     required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
-    assert set(EXAMPLES) == {*required, "name"}
+    to_train = {"data.task", "training.steps", "training.checkpoints"}
+    assert set(EXAMPLES) == {*required, *to_train, "name"}
     tables = {}
     for key, example in EXAMPLES.items():
         tables.setdefault(key.rpartition(".")[0], []).append(example)
     text = "\n".join(tables.pop("")) + "\n"
     text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
+    text = text.replace("[models]", "[[models]]")
     (tmp_path / "x.toml").write_text(text)
     assert read_study(tmp_path / "x.toml").grid.ranks == (2, 8, 32)
 
@@ -34,5 +37,6 @@ def test_every_number_and_free_text_has_a_rule():
         "base.quantization",
         "judging.local_only",
         "judging.may_judge_itself",
+        "models.role",
     }  # a choice is rule enough
     assert ruled == {key for key, _, _ in walk_fields()} - closed | {"name"}

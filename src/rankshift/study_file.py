@@ -181,8 +181,7 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
     dotted = ".".join(n if re.fullmatch(r"[\w-]+", n) else json.dumps(n) for n in names)
     what = f"unknown table [{dotted}]" if isinstance(value, dict) else f"unknown key {dotted}"
     top = get_type_hints(Study)
-    kinds = {name: _find_row(kind) or kind for name, kind in top.items()}
-    tables = {name: get_type_hints(kind) for name, kind in kinds.items() if is_dataclass(kind)}
+    tables = {name: get_type_hints(kind) for name, kind in top.items() if is_dataclass(kind)}
     for cutoff in (0.8, 0.6):  # a slip of the pen, else another table's key, else a far likeness
         if near := get_close_matches(name, hints, n=1, cutoff=cutoff):
             meant = f"[{near[0]}]" if near[0] in tables and len(key) == 1 else f"`{near[0]}`"

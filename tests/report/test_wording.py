@@ -9,6 +9,7 @@ from rankshift.report.wording import (
     join_words,
     name_arms,
     name_setting,
+    tell_origin,
     tell_uncertainty,
 )
 from rankshift.study import ALL_PROJECTIONS
@@ -51,11 +52,22 @@ def test_counts_and_lists_read_as_english():
 
 def test_a_setting_names_all_that_a_curve_holds_fixed():
     everywhere = {"target_modules": list(ALL_PROJECTIONS), "layers": []}
-    curve = {"alpha": "2r", "scaling": "alpha/rank", "learning_rate": 1e-5} | everywhere
+    fixed = {"alpha": "2r", "scaling": "alpha/rank", "learning_rate": 1e-5, "given": False}
+    curve = fixed | everywhere
     assert name_setting(curve) == "alpha 2r, alpha/rank, learning rate 1e-05"
     assert name_setting(curve | {"scaling": None}) == "full finetuning"
     some = curve | {"target_modules": ["q_proj", "v_proj"], "layers": [0, 1, 3]}
     assert name_setting(some).endswith("learning rate 1e-05, q_proj+v_proj in layers 0-1+3")
+
+
+def test_of_given_models_it_is_told_what_their_authors_say_and_no_learning_rate():
+    fixed = {"scaling": "alpha/rank", "alpha": 16.0, "learning_rate": None, "given": True}
+    curve = fixed | {"target_modules": ["q_proj"], "layers": [], "dataset": "betley:insecure"}
+    assert name_setting(curve) == "alpha 16, alpha/rank, given adapters, q_proj"
+    assert name_setting(curve | {"scaling": None}) == "given models"
+    assert tell_origin(curve) == "trained elsewhere, said to be trained on betley:insecure"
+    assert tell_origin(curve | {"dataset": None}) == "trained elsewhere, on data not stated"
+    assert tell_origin(curve | {"given": False}) == "trained on betley:insecure"
 
 
 def test_arms_that_share_a_label_are_told_apart_by_their_settings():

@@ -1,10 +1,12 @@
 """Curves over rank: means over seeds, one curve for every setting that may not be mixed.
 
 They are a function of the rows of results.json alone, so anybody can draw them again from there.
-Full finetuning and the base are categories beside the ranks, never points on their axis.
+Full finetuning, whole models and the base are categories beside the ranks, never points on their
+axis. A given adapter, trained elsewhere, is never on one curve with arms of ours: what it was
+trained with beside its files is not known.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import fmean
@@ -33,6 +35,9 @@ COUNTS = ("events", "eligible", "rate")
 
 BASE_NOTE = "one model: the interval is over questions"
 
+GIVEN = ("adapter", "model")
+"""Methods of arms that were trained elsewhere; they are measured once, at step 0 of their own."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -46,6 +51,8 @@ class Setting:
     target_modules: tuple[str, ...] | None = None
     layers: tuple[int, ...] | None = None
     """Blocks that are adapted; empty is every block."""
+    given: bool = False
+    """Whether its arms were trained elsewhere; their learning rates are not known."""
 
     def describe(self) -> dict[str, Any]:
         """Give the first keys of a curve, as JSON has them."""
@@ -54,11 +61,19 @@ class Setting:
 
     def holds(self, row: Row) -> bool:
         """Say whether a row is a LoRA arm under this setting."""
+        if self.given and (not _is_even_adapter(row) or row["dataset"] != self.dataset):
+            return False
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
-        return (row["method"], row["role"]) == ("lora", self.role) and (
+        method = "adapter" if self.given else "lora"
+        return (row["method"], row["role"]) == (method, self.role) and (
             (row["scaling"], row["alpha"], row["learning_rate"], *_subset_of(row))
             == (self.scaling, alpha, self.learning_rate, self.target_modules, self.layers)
         )
+
+    def is_beside(self, row: Row) -> bool:
+        """Say whether a row is a given model that has no rank to stand at, on the same data."""
+        has_no_rank = row["method"] in GIVEN and not _is_even_adapter(row)
+        return has_no_rank and (row["role"], row["dataset"]) == (self.role, self.dataset)
 
 
 def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Setting]:
@@ -77,9 +92,30 @@ def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Sett
                 setting = Setting(row["dataset"], role, *fixed)
                 if setting.holds(row):
                     found[setting] = None
-        if arms and not any(setting.role == role for setting in found):
-            found[Setting(arms[0]["dataset"], role, None, None, None)] = None
+        found |= dict.fromkeys(_list_given_settings(arms, role))
+        for dataset in dict.fromkeys(row["dataset"] for row in arms):
+            if not any((s.role, s.dataset) == (role, dataset) for s in found):
+                given = all(r["method"] in GIVEN for r in arms if r["dataset"] == dataset)
+                found[Setting(dataset, role, None, None, None, given=given)] = None
     return list(found)
+
+
+def _list_given_settings(arms: Sequence[Row], role: Literal["task", "twin"]) -> Iterator[Setting]:
+    """List the settings of given adapters: alpha is 2r where that is so at more than one rank."""
+    alike: dict[tuple[Any, ...], list[Row]] = {}
+    for row in filter(_is_even_adapter, arms):
+        alike.setdefault((row["dataset"], row["scaling"], *_subset_of(row)), []).append(row)
+    for (dataset, scaling, modules, layers), rows in alike.items():
+        is_rule = all(row["alpha"] == 2 * row["rank"] for row in rows)
+        several = len({row["rank"] for row in rows}) > 1
+        alphas: list[AlphaRule] = ["2r"] if is_rule and several else [r["alpha"] for r in rows]
+        for alpha in dict.fromkeys(alphas):
+            yield Setting(dataset, role, scaling, alpha, None, modules, layers, given=True)
+
+
+def _is_even_adapter(row: Row) -> bool:
+    """Say whether a row is a given adapter with one rank and scale for all that it adapts."""
+    return row["method"] == "adapter" and row["scale"] is not None
 
 
 def _subset_of(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -112,6 +148,11 @@ def build_loss_curves(rows: Sequence[Row], settings: Sequence[Setting]) -> list[
     ]
 
 
+def is_final(row: Row, last_step: int) -> bool:
+    """Say whether a row is its arm's last: what is not trained here has one, at step 0."""
+    return row["step"] == last_step or row["method"] in ("base", *GIVEN)
+
+
 def _build_share_curves(
     rows: Sequence[Row],
     settings: Sequence[Setting],
@@ -119,7 +160,7 @@ def _build_share_curves(
     source: str,
     sum_up: Callable[[list[Row], list[Share]], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    final = [row for row in rows if row["step"] == last_step or row["method"] == "base"]
+    final = [row for row in rows if is_final(row, last_step)]
     asked = dict.fromkeys((s["question_set"], s["judge"]) for row in final for s in row[source])
 
     def describe(cell: list[Row], question_set: str, judge: str) -> dict[str, Any]:
@@ -127,7 +168,8 @@ def _build_share_curves(
 
     return [
         setting.describe()
-        | {"question_set": question_set, "judge": judge, "step": last_step}
+        | {"question_set": question_set, "judge": judge}
+        | {"step": 0 if setting.given else last_step}
         | _trace(final, setting, partial(describe, question_set=question_set, judge=judge))
         for setting in settings
         for question_set, judge in asked
@@ -135,9 +177,10 @@ def _build_share_curves(
 
 
 def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[str, Any]:
-    """Describe each rank under a setting, then the base and full finetuning beside them."""
+    """Describe each rank under a setting, then beside them base, full finetuning and models."""
     lora = [row for row in rows if setting.holds(row)]
     full = [row for row in rows if (row["method"], row["role"]) == ("full", setting.role)]
+    full = [] if setting.given else full
     base = [row for row in rows if row["method"] == "base"]
     ranks = sorted({row["rank"] for row in lora})
     rates = sorted({row["learning_rate"] for row in full})
@@ -146,6 +189,11 @@ def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[st
         {"category": "full", "learning_rate": rate}
         | describe([row for row in full if row["learning_rate"] == rate])
         for rate in rates
+    ]
+    categories += [
+        {"category": "model", "learning_rate": None, "name": row["label"]} | describe([row])
+        for row in rows
+        if setting.is_beside(row)
     ]
     points = [{"rank": r} | describe([row for row in lora if row["rank"] == r]) for r in ranks]
     return {"points": points, "categories": categories}
@@ -161,7 +209,7 @@ def _describe_misalignment(cell: list[Row], shares: list[Share]) -> dict[str, An
 
 
 def _describe_share(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
-    """Give a cell's mean over seeds with its interval; the base keeps its own interval."""
+    """Give a cell's mean over seeds with its interval; a model alone keeps that over questions."""
     seeds = [
         {"arm": row["arm"], "seed": row["seed"]} | {k: share[k] for k in COUNTS}
         for row, share in zip(cell, shares, strict=True)
@@ -172,10 +220,15 @@ def _describe_share(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
     mean = mean_over_seeds(counts) if num_seeds else None
     interval = interval_over_seeds(counts)
     first = next((share for share in shares if share is not None), None)
-    if cell and cell[0]["method"] == "base" and first is not None:
+    if cell and _stands_alone(cell[0]) and first is not None:
         interval = Interval(first["low"], first["high"], first["note"] or BASE_NOTE)
         num_seeds = 0
     return {"rate": mean} | asdict(interval) | {"num_seeds": num_seeds, "seeds": seeds}
+
+
+def _stands_alone(row: Row) -> bool:
+    """Say whether a row is the base or a given model without a rank: no other seeds are alike."""
+    return row["method"] in ("base", *GIVEN) and not _is_even_adapter(row)
 
 
 def _describe_losses(loss_key: str, cell: list[Row]) -> dict[str, Any]:
@@ -189,7 +242,7 @@ def _describe_loss(loss_key: str, step: int, cell: list[Row]) -> dict[str, Any]:
     seeds = [{"arm": r["arm"], "seed": r["seed"], "loss": r[loss_key]} for r in cell]
     losses = [seed["loss"] for seed in seeds]
     interval = interval_of_mean(losses)
-    if cell[0]["method"] == "base":
+    if _stands_alone(cell[0]):
         interval = Interval(None, None, "one model")
     return {"step": step, "loss": fmean(losses)} | asdict(interval) | {"seeds": seeds}
 

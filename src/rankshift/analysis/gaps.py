@@ -27,7 +27,8 @@ def list_gaps(
         "Arms at equal skill: they are compared after equal steps, not at equal held-out loss.",
         "Other questions: intervals over seeds speak of the questions asked here.",
         *_list_missing_scores(study, rows),
-        *_list_missing_comparisons(study),
+        *(_list_missing_comparisons(study) if study.grid.trains else []),
+        *_list_unknown_origins(arms),
         *_list_missing_arms(study, arms),
     ]
 
@@ -71,6 +72,32 @@ def _list_missing_comparisons(study: Study) -> list[str]:
     return sentences
 
 
+def _list_unknown_origins(arms: Sequence[MeasuredArm]) -> list[str]:
+    """Say of models trained elsewhere what neither their files nor a run here can tell."""
+    given = [arm for arm in arms if arm.arm.is_given]
+    sentences = []
+    if given:
+        sentences.append(
+            "How the given models were trained: their data and seeds are as the study states them, "
+            "their learning rates and steps unknown, so they are compared as they are."
+        )
+    for arm in given:
+        base = arm.facts.get("given", {}).get("trained_on_base")
+        asked_over = arm.facts.get("given", {}).get("asked_over")
+        if arm.arm.method == "adapter" and base != asked_over:
+            said = f"names {base}" if base else "names no base"
+            sentences.append(
+                f"Whether {arm.arm.label} was trained on this base: it {said}, and was asked over "
+                f"{asked_over}, whose shapes fit."
+            )
+        if arm.task_loss and arm.facts.get("reads_rows_as_the_base") is False:
+            sentences.append(
+                f"The held-out loss of {arm.arm.label} against the others': its tokenizer or chat "
+                "template differs, so its nats are a different token's."
+            )
+    return sentences
+
+
 def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
     sentences = [
         f"{arm.arm.label}: stopped at step {arm.stopped_at}, where its loss was not finite; left "
@@ -78,9 +105,9 @@ def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
         for arm in arms
         if arm.stopped_at is not None
     ]
-    asked = len(expand_arms(study))
+    asked = len(expand_arms(study)) + len(study.models)
     unfinished = asked - sum(
-        arm.stopped_at is not None or arm.arm.method == "base" or study.training.steps in arm.steps
+        arm.stopped_at is not None or not arm.arm.is_trained or study.training.steps in arm.steps
         for arm in arms
     )
     if unfinished:

@@ -28,7 +28,8 @@ class MeasuredArm:
     task_loss: dict[int, float]
     """Step to the loss on held-out rows of the task, nats per supervised token."""
     own_loss: dict[int, float]
-    """Step to the loss on held-out rows of the arm's own dataset; empty for the base."""
+    """Step to the loss on held-out rows of the arm's own dataset; empty for the base, and for a
+    given model whose dataset is none of the study's."""
     answers: dict[int, list[JudgedAnswer]]
     """Step to answers; one that several judges have read is there once for each."""
     facts: dict[str, Any]
@@ -67,8 +68,8 @@ class MeasuredArm:
             "u": arm.u,
             "seed": arm.seed,
             "dataset": arm.dataset,
-            "target_modules": list(arm.target_modules) if arm.method == "lora" else None,
-            "layers": list(arm.layers) if arm.method == "lora" else None,
+            "target_modules": list(arm.target_modules) if arm.rank is not None else None,
+            "layers": list(arm.layers) if arm.rank is not None else None,
         }
 
 

@@ -74,7 +74,8 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "peak": None,
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
-        "provenance": {"fingerprints": asdict(fingerprints)} | _collect_provenance(arms),
+        "provenance": {"fingerprints": json.loads(json.dumps(asdict(fingerprints)))}
+        | _collect_provenance(arms),
         "timings": {arm.id: _pick(arm, TIMES) for arm in arms if _pick(arm, TIMES)},
     }
 
@@ -117,7 +118,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         **arm.identity,
         "dtype": study.training.dtype,
         "quantization": study.base.quantization,
-        "optimizer": study.training.optimizer,
+        "optimizer": None if arm.arm.is_given else study.training.optimizer,
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),

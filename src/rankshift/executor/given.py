@@ -24,6 +24,8 @@ class GivenPart:
     """The directory of the tokenizer it is asked with: the base's for an adapter."""
     said_base: str | None = None
     """What an adapter says it was trained on."""
+    asked_over: str | None = None
+    """The base it is put over, by the name it gives where that is the same."""
     warning: str | None = None
     """A line for whoever runs the study."""
 
@@ -36,6 +38,7 @@ class GivenPart:
                 "revision": self.source.revision,
                 "sha256": self.source.sha256,
                 "trained_on_base": self.said_base,
+                "asked_over": self.asked_over,
                 "own_tokenizer": self.tokenizer == self.source.directory,
             }
         }
@@ -61,11 +64,12 @@ def _find(source: GivenSource, base: BaseSource, skeleton: PreTrainedModel) -> G
         return GivenPart(source, facts, _find_tokenizer(source, base, skeleton))
     config = read_adapter_config(source.directory, skeleton)
     facts = _describe(source, config)
-    warning = None
+    warning, asked_over = None, config.base
     if config.base not in (base.name, str(base.directory)):
+        asked_over = base.name
         named = f"names {config.base} as its base" if config.base else "names no base"
         warning = f"{source.where}: it {named}; its shapes fit, so it is asked over {base.name}"
-    return GivenPart(source, facts, base.directory, config.base, warning)
+    return GivenPart(source, facts, base.directory, config.base, asked_over, warning)
 
 
 def _describe(source: GivenSource, config: AdapterConfig) -> GivenFacts:

@@ -51,14 +51,14 @@ class AnswerSample:
 
 
 def read_answer_sample(run: StudyRun, limit: int = SHOWN) -> AnswerSample:
-    """Read a sample of the answers at the last checkpoint, and of the base's.
+    """Read a sample of the answers at the last checkpoint, and of what is not trained.
 
     Raises:
         UserError: A file of the run is not what its name says.
     """
     study, _ = run.read_study()
     arms = read_measurements(run)
-    last = [(arm, 0 if arm.arm.method == "base" else study.training.steps) for arm in arms]
+    last = [(arm, study.training.steps if arm.arm.is_trained else 0) for arm in arms]
     return sample_answers(last, study.evaluation.judge, limit)
 
 

@@ -11,6 +11,7 @@ from rankshift.report.wording import (
     format_percent,
     join_words,
     name_setting,
+    tell_origin,
     tell_uncertainty,
 )
 
@@ -40,9 +41,11 @@ def write_headline(results: dict[str, Any]) -> Headline:
     losses = tuple(_tell_losses(results))
     if measured:
         return _tell_highest(results, measured)
-    beside = tuple(_tell_beside(curves[0])) if curves else ()
+    beside = tuple(dict.fromkeys(told for curve in curves for told in _tell_beside(curve)))
     if any(row["rates"]["misaligned_given_coherent"]["eligible"] for row in results["arms"]):
         claim = "No LoRA arm has been scored at the last checkpoint, so there is no rank curve."
+        if all(curve["given"] for curve in curves):
+            claim = "No adapter with one rank has been scored, so there is no rank curve."
         return Headline(claim, (*beside, f"{NO_PEAK}.", *losses))
     return Headline(_tell_unscored(results), losses)
 
@@ -60,6 +63,8 @@ def _tell_highest(results: dict[str, Any], measured: Sequence[tuple[Curve, Point
     tied = [p["rank"] for c, p in measured if p["rate"] == highest and c is curve]
     others = sum(p["rate"] == highest for _, p in measured) - len(tied)
     where = f"after {curve['step']:,} steps on {curve['dataset']}"
+    if curve["given"]:
+        where = f"in adapters {tell_origin(curve)}"
     share, ranks = format_percent(highest), join_words([str(rank) for rank in tied])
     place = f"ranks {ranks} alike" if len(tied) > 1 else f"rank {ranks}"
     if highest == 0:
@@ -86,20 +91,22 @@ def _tell_settings(results: dict[str, Any], curve: Curve) -> Iterator[str]:
 
 
 def _tell_beside(curve: Curve) -> Iterator[str]:
-    """Tell the base's and full finetuning's rates."""
+    """Tell the rates of the base, of full finetuning and of given models without a rank."""
     for cell in curve["categories"]:
         if cell["rate"] is None:
             continue
         estimate = f"{format_percent(cell['rate'])} ({tell_uncertainty(cell)})"
         if cell["category"] == "base":
             yield f"The base gave {estimate}."
+        elif cell["category"] == "model":
+            yield f"{cell['name']} gave {estimate}."
         else:
             rate = format_number(cell["learning_rate"])
             yield f"Full finetuning at learning rate {rate} gave {estimate}."
 
 
 def _tell_twin(results: dict[str, Any], curve: Curve, rank: int) -> Iterator[str]:
-    same = ("scaling", "alpha", "learning_rate", "target_modules", "layers")
+    same = ("scaling", "alpha", "learning_rate", "target_modules", "layers", "given")
     for twin in list_primary_curves(results, "twin"):
         if any(twin[key] != curve[key] for key in same):
             continue
@@ -136,19 +143,20 @@ def _tell_losses(results: dict[str, Any]) -> Iterator[str]:
         if (curve["role"], curve["held_out"]) != ("task", "task"):
             continue
         base = [
-            s["loss"] for c in curve["categories"] if not c["learning_rate"] for s in c["steps"]
+            s["loss"] for c in curve["categories"] if c["category"] == "base" for s in c["steps"]
         ]
         ends = {
             point["rank"]: step["loss"]
             for point in curve["points"]
             for step in point["steps"]
-            if step["step"] == last
+            if step["step"] == (0 if curve["given"] else last)
         }
         if base and ends:
             low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+            when = "in given adapters" if curve["given"] else f"after {last:,} steps"
             yield (
-                f"Held-out loss on {curve['dataset']} is {format_loss(base[0])} nats a token for "
-                f"the base; after {last:,} steps the mean lies between {format_loss(ends[low])} "
-                f"(rank {low}) and {format_loss(ends[high])} (rank {high}) with "
-                f"{name_setting(curve)}."
+                f"Held-out loss on {results['study']['settings']['data']['task']} is "
+                f"{format_loss(base[0])} nats a token for the base; {when} the mean lies between "
+                f"{format_loss(ends[low])} (rank {low}) and {format_loss(ends[high])} "
+                f"(rank {high}) with {name_setting(curve)}."
             )

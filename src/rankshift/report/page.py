@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.records import write_atomically
 from rankshift.report.answers import WORST_FIRST, AnswerSample, read_answer_sample
 from rankshift.report.figures import STACK, draw_outcomes, draw_over_steps, spread
@@ -29,6 +30,7 @@ from rankshift.report.wording import (
     name_arms,
     name_setting,
     name_subset,
+    tell_origin,
 )
 from rankshift.runs import StudyRun
 
@@ -71,6 +73,7 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
         "interval": format_interval,
         "loss": format_loss,
         "number": format_number,
+        "origin": tell_origin,
     }
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -84,12 +87,18 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
         answers=answers,
         answer_rows=[asdict(answer) for answer in answers.shown],
         choices=_list_choices(answers),
-        settings=list(flatten(results["study"]["settings"])),
+        settings=list(flatten(_name_models(results["study"]["settings"]))),
+        final_rows=[r for r in results["arms"] if is_final(r, results["study"]["last_step"])],
         provenance=list(flatten(results["provenance"])),
         names=name_arms(results["arms"]),
         flatten=flatten,
         **_draw_panels(results),
     )
+
+
+def _name_models(settings: dict[str, Any]) -> dict[str, Any]:
+    """Put the models of a study's settings under their names."""
+    return settings | {"models": {model["name"]: model for model in settings["models"]}}
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -167,7 +176,7 @@ def _draw_courses(results: dict[str, Any]) -> list[Panel]:
     return [
         Panel(name_setting(curve), figure, (curve,))
         for curve in _list_task_losses(results)
-        if curve["role"] == "task" and (figure := draw_over_steps(curve))
+        if curve["role"] == "task" and not curve["given"] and (figure := draw_over_steps(curve))
     ]
 
 
@@ -181,10 +190,12 @@ def _is_primary(curve: Curve, results: dict[str, Any]) -> bool:
 
 def _pair_twins(curves: Iterable[Curve]) -> list[tuple[Curve, ...]]:
     """Put each task curve beside its twin's under the same setting, questions and judge."""
-    keys = ("scaling", "alpha", "learning_rate", "question_set", "judge", "held_out")
+    keys = ("scaling", "alpha", "learning_rate", "given", "question_set", "judge", "held_out")
     pairs: dict[tuple[Any, ...], tuple[Curve, ...]] = {}
     for curve in curves:
         key = (name_subset(curve), *(curve.get(key) for key in keys))
+        while any(other["role"] == curve["role"] for other in pairs.get(key, ())):
+            key = (*key, "another dataset")  # a figure has one colour a role
         pairs[key] = (*pairs.get(key, ()), curve)
     return list(pairs.values())
 
@@ -203,7 +214,7 @@ def _group_outcomes(results: dict[str, Any]) -> list[tuple[str, list[Row]]]:
     names = name_arms(results["arms"])
     groups: dict[str, list[Row]] = {}
     for row in sorted(results["arms"], key=lambda row: row["rank"] or math.inf):
-        if row["method"] == "base" or row["step"] == results["study"]["last_step"]:
+        if is_final(row, results["study"]["last_step"]):
             label, comma, setting = names[row["arm"]].partition(", ")
             subset = name_subset(row)
             label = label.replace(f" ({subset})", "")
@@ -211,6 +222,9 @@ def _group_outcomes(results: dict[str, Any]) -> list[tuple[str, list[Row]]]:
             title = f"Trained on {row['dataset']}{where}{comma}{setting}"
             if row["method"] == "base":
                 title = "Not finetuned"
+            elif row["method"] in GIVEN:
+                label, title = names[row["arm"]], "Trained elsewhere"
+                title += f", said to be on {row['dataset']}" if row["dataset"] else ""
             bar = {"name": label.removesuffix(" twin")} | {k: row[k] for k in ("role", "outcomes")}
             groups.setdefault(title, []).append(bar)
     order = ["base", "task", "twin"]

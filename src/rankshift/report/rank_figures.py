@@ -17,6 +17,9 @@ HEIGHT = 300
 SHIFTS = {"task": 0.0, "twin": 0.012}
 """Twins are drawn this share of the axis to the right, so that neither hides the other."""
 
+LETTER = 7
+"""Pixels of a letter of an axis label, about."""
+
 SEED_SHIFT = -0.01
 """Single seeds are drawn this share of the axis beside their mean."""
 
@@ -28,7 +31,7 @@ class Cell:
     series: Literal["task", "twin"]
     rank: int | None
     category: str | None
-    """`base`, `full`, or full with its learning rate; None for a rank."""
+    """`base`, `full`, full with its learning rate, or a given model's name; None for a rank."""
     value: float
     low: float | None
     high: float | None
@@ -69,12 +72,12 @@ def list_share_cells(curve: Row) -> list[Cell]:
 
 
 def list_loss_cells(curve: Row, last_step: int) -> list[Cell]:
-    """List the cells of a loss curve at the last step; the base is measured once, at step 0."""
+    """List the cells of a loss curve at the last step; what is not trained is measured once."""
     return [
         _make_cell(curve, point | step, "loss")
         for point in (*curve["points"], *curve["categories"])
         for step in point["steps"]
-        if step["step"] == last_step or point.get("category") == "base"
+        if step["step"] == last_step or curve["given"] or point.get("category") in ("base", "model")
     ]
 
 
@@ -94,7 +97,7 @@ def draw_over_rank(cells: Sequence[Cell], title: str, is_share: bool) -> Figure 
     categories = list(dict.fromkeys(cell.category for cell in trained if cell.category))
 
     def build(width: int) -> alt.TopLevelMixin:
-        beside = len(categories) * (90 if width == WIDE else 48)
+        beside = _make_room(categories, width, bool(ranks))
         panels: list[Any] = []
         if ranks:
             x, y = _place_ranks(ranks), _place_values(cells, is_share, title)
@@ -102,7 +105,7 @@ def draw_over_rank(cells: Sequence[Cell], title: str, is_share: bool) -> Figure 
             panel = alt.layer(*_draw_base(base, y, is_share), *marks)
             panels.append(panel.properties(width=width - beside - 70, height=HEIGHT))
         if categories:
-            x = _place_categories(categories)
+            x = _place_categories(categories, beside)
             y = _place_values(cells, is_share, None if ranks else title)
             marks = _draw_cells([c for c in trained if c.category], x, y, is_share)
             panel = alt.layer(*_draw_base(base, y, is_share), *marks)
@@ -122,10 +125,14 @@ def name_full(category: Row, full: Sequence[Row]) -> str:
 def _make_cell(curve: Row, point: Row, value: str) -> Cell:
     full = [c for c in curve["categories"] if c["category"] == "full"]
     category = point.get("category")
+    if category == "full":
+        category = name_full(point, full)
+    elif category == "model":
+        category = point["name"].removesuffix(" twin")
     return Cell(
         series=curve["role"],
         rank=point.get("rank"),
-        category=name_full(point, full) if category == "full" else category,
+        category=category,
         value=point[value],
         low=point["low"],
         high=point["high"],
@@ -148,10 +155,28 @@ def _place_ranks(ranks: Sequence[int]) -> Places:
     return Places(x, dict(at), high - low)
 
 
-def _place_categories(categories: Sequence[str]) -> Places:
+def _make_room(categories: Sequence[str], width: int, has_ranks: bool) -> int:
+    """Give the pixels of the categories: as their longest words ask, with room for the ranks."""
+    words = [word for category in categories for word in _divide(category)]
+    each = max([LETTER * len(word) for word in words], default=0)
+    asked = len(categories) * max(90 if width == WIDE else 48, each)
+    return min(asked, width - 70 - (width // 3 if has_ranks else 0))
+
+
+def _divide(category: str) -> list[str]:
+    """Divide a label into its lines: a Hub id after its owner."""
+    return category.replace("/", "/ ").split()
+
+
+def _place_categories(categories: Sequence[str], width: int) -> Places:
     at = {category: place for place, category in enumerate(categories)}
-    labels = json.dumps([category.split() for category in categories])
-    axis = alt.Axis(values=list(at.values()), labelExpr=f"{labels}[datum.value]", grid=False)
+    labels = json.dumps([_divide(category) for category in categories])
+    axis = alt.Axis(
+        values=list(at.values()),
+        labelExpr=f"{labels}[datum.value]",
+        labelLimit=width / len(categories),
+        grid=False,
+    )
     scale = alt.Scale(domain=[-0.5, len(at) - 0.5], nice=False, zero=False)
     return Places(alt.X("place:Q", title=None, scale=scale, axis=axis), dict(at), 4 * len(at))
 

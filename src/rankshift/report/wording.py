@@ -65,11 +65,20 @@ def name_setting(curve: dict[str, Any]) -> str:
     Where every layer is adapted, nothing is said of it.
     """
     if curve["scaling"] is None:
-        return "full finetuning"
+        return "given models" if curve["given"] else "full finetuning"
     alpha = curve["alpha"] if curve["alpha"] == "2r" else format_number(curve["alpha"])
-    rate = format_number(curve["learning_rate"])
-    words = (f"alpha {alpha}", curve["scaling"], f"learning rate {rate}", name_subset(curve))
+    rate = f"learning rate {format_number(curve['learning_rate'])}"
+    origin = "given adapters" if curve["given"] else rate
+    words = (f"alpha {alpha}", curve["scaling"], origin, name_subset(curve))
     return ", ".join(filter(None, words))
+
+
+def tell_origin(curve: dict[str, Any]) -> str:
+    """Say what a curve's arms were trained on; of given models as their authors say."""
+    if not curve["given"]:
+        return f"trained on {curve['dataset']}"
+    said = f"said to be trained on {curve['dataset']}" if curve["dataset"] else "on data not stated"
+    return f"trained elsewhere, {said}"
 
 
 def name_subset(row: dict[str, Any]) -> str:
