@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from rankshift.arms import Arm, expand_arms
-from rankshift.study import Base, Data, Evaluation, Grid, Study, Subset, Training
+from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.study import Base, Data, Evaluation, GivenModel, Grid, Study, Subset, Training
 
 STUDY = Study(
     name="demo",
@@ -116,3 +116,26 @@ def test_every_set_of_modules_meets_every_set_of_layers():
     labels = [arm.label for arm in lora if (arm.rank, arm.seed, arm.role) == (8, 2, "twin")]
     assert "rank 8 (q_proj+v_proj in layers 0-1) seed 2 twin" in labels
     assert "rank 8 (down_proj in layers 2) seed 2 twin" in labels
+
+
+def test_given_models_come_last_with_what_files_and_study_say_of_them():
+    models = (
+        GivenModel("small", "a/b", dataset="betley:insecure", seed=3),
+        GivenModel("whole", "c", role="twin"),
+        GivenModel("patched", "d"),
+    )
+    facts = (
+        GivenFacts("whole", "2" * 64, "model"),
+        GivenFacts("small", "1" * 64, "adapter", 16, 32.0, "alpha/rank", ("q_proj",), (1,)),
+        GivenFacts("patched", "3" * 64, "adapter", 8, 8.0, "alpha/rank", ("q_proj",), uneven=True),
+    )
+    study = replace(STUDY, models=models)
+    assert expand_arms(study) == expand_arms(STUDY)  # what is not found is no arm
+    *ours, small, whole, patched = expand_arms(study, facts)
+    assert ours == expand_arms(STUDY)
+    assert (small.label, whole.label) == ("small", "whole twin")
+    assert (small.rank, small.scale, small.u, small.seed) == (16, 2.0, None, 3)
+    assert (small.dataset, small.subset) == ("betley:insecure", Subset(("q_proj",), (1,)))
+    assert patched.scale is None
+    assert [arm.is_given for arm in (ours[0], ours[1], small, whole)] == [False, False, True, True]
+    assert [arm.is_trained for arm in (ours[0], ours[1], small)] == [False, True, False]

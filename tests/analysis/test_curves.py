@@ -173,3 +173,76 @@ def test_arms_on_other_layers_or_modules_are_never_on_one_curve():
     ]
     losses = build_loss_curves(rows, settings)
     assert [len(c["points"][0]["steps"][0]["seeds"]) for c in losses] == [2, 2, 2]
+
+
+def given_row(name: str, rank: int | None, events: int = 3, **changes: Any) -> dict:
+    """Make a row of a model trained elsewhere: an adapter if it has a rank."""
+    method = "model" if rank is None else "adapter"
+    lora = {"rank": rank, "alpha": 2.0 * (rank or 0), "scaling": "alpha/rank", "scale": 2.0}
+    lora |= {"target_modules": Q_AND_V, "layers": []}
+    told = {"label": name, "learning_rate": None, "scale": None}
+    return row(method, None, events, 0, **(told | (lora if rank else {}) | changes))
+
+
+GIVEN = [given_row("r8", 8, 4), given_row("r32", 32, 8), given_row("whole", None, 5)]
+
+
+def test_given_adapters_are_a_curve_of_their_own_and_never_on_one_with_ours():
+    rows = [*ROWS, *GIVEN]
+    settings = list_settings(rows, ["2r", 64.0])
+    assert [(s.given, s.alpha, s.learning_rate) for s in settings] == [
+        (False, 64.0, 1e-3),
+        (True, "2r", None),
+    ]
+    ours, theirs = build_rank_curves(rows, settings, 8)
+    assert [(p["rank"], p["num_seeds"]) for p in ours["points"]] == [(4, 3)]
+    assert [(p["rank"], p["rate"]) for p in theirs["points"]] == [(8, 0.4), (32, 0.8)]
+    assert (ours["step"], theirs["step"]) == (8, 0)
+
+
+def test_a_given_model_without_a_rank_stands_beside_with_its_own_interval_over_questions():
+    (curve,) = build_rank_curves([BASE, *GIVEN], list_settings([BASE, *GIVEN], []), 0)
+    base, whole = curve["categories"]
+    assert (base["category"], whole["category"], whole["name"]) == ("base", "model", "whole")
+    assert (whole["rate"], whole["low"], whole["num_seeds"]) == (0.5, 0.1, 0)
+    assert whole["note"] == "one model: the interval is over questions"
+    assert curve["points"][0]["low"] is None  # one adapter a rank is one seed
+
+
+def test_an_uneven_adapter_has_no_rank_to_stand_at():
+    rows = [BASE, *GIVEN, given_row("patched", 16, scale=None)]
+    (curve,) = build_rank_curves(rows, list_settings(rows, []), 0)
+    assert [p["rank"] for p in curve["points"]] == [8, 32]
+    assert [c.get("name") for c in curve["categories"]] == [None, "whole", "patched"]
+
+
+def test_given_models_of_different_data_modules_or_scaling_are_on_different_curves():
+    changes = [
+        {"dataset": "worse"},
+        {"scaling": "alpha/sqrt(rank)"},
+        {"target_modules": ["q_proj"]},
+        {"layers": [3]},
+        {"role": "twin"},
+    ]
+    rows = [BASE, *GIVEN, *(given_row(f"x{n}", 8, **c) for n, c in enumerate(changes))]
+    curves = build_rank_curves(rows, list_settings(rows, []), 0)
+    assert [len(c["points"]) for c in curves] == [2, 1, 1, 1, 1, 1]
+    assert [c["alpha"] for c in curves] == ["2r", 16.0, 16.0, 16.0, 16.0, 16.0]
+    assert [len(c["categories"]) for c in curves] == [2, 1, 2, 2, 2, 1]
+
+
+def test_alphas_that_follow_no_rule_are_curves_by_number():
+    rows = [given_row("a", 8, alpha=16.0), given_row("b", 32, alpha=16.0)]
+    assert [s.alpha for s in list_settings(rows, [])] == [16.0]
+    rows = [given_row("a", 8), given_row("b", 32, alpha=16.0)]
+    (setting,) = list_settings(rows, [])
+    assert setting.alpha == 16.0
+
+
+def test_whole_models_alone_make_a_curve_without_ranks():
+    rows = [BASE, GIVEN[2]]
+    (setting,) = list_settings(rows, [])
+    assert (setting.given, setting.scaling) == (True, None)
+    (curve,) = build_loss_curves(rows, [setting])
+    assert (curve["points"], len(curve["categories"])) == ([], 2)
+    assert curve["categories"][1]["steps"][0]["note"] == "one model"

@@ -6,7 +6,9 @@ import pytest
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.results import summarize
+from rankshift.arms import Arm
 from rankshift.runs import StudyRun
+from rankshift.study import NO_GRID, GivenModel
 from tests.synthetic_run import make_study, write_run
 
 STUDY = make_study()
@@ -70,3 +72,29 @@ def test_what_the_grid_leaves_out_is_said(arms: Sequence[MeasuredArm]):
     for start in ("A benign twin:", "Full finetuning:", "Intervals over seeds:"):
         assert any(gap.startswith(start) for gap in said), start
         assert not any(gap.startswith(start) for gap in unsaid), start
+
+
+def test_of_given_models_it_is_said_what_neither_files_nor_a_run_can_tell():
+    adapter = Arm("adapter", "task", None, 4, 8.0, "alpha/rank", target_modules=("q_proj",))
+    whole = Arm("model", "task", name="whole")
+    named = {"given": {"trained_on_base": "a/b", "asked_over": "a/b"}}
+    other = {"given": {"trained_on_base": "c/d", "asked_over": "a/b"}}
+    silent = {"given": {"trained_on_base": None, "asked_over": "a/b"}}
+
+    def tell(arm: Arm, facts: dict) -> list[str]:
+        measured = MeasuredArm("x", arm, {0: 1.0}, {}, {}, facts, None)
+        study = replace(STUDY, grid=NO_GRID, models=(GivenModel("mine", "m"),))
+        gaps = list_gaps(study, [measured], [row()])
+        assert any("How the given models were trained" in gap for gap in gaps)
+        assert not any("Full finetuning" in gap for gap in gaps)
+        return [gap for gap in gaps if "mine" in gap or "whole" in gap]
+
+    adapter = replace(adapter, name="mine")
+    assert tell(adapter, named) == []
+    assert tell(adapter, other) == [
+        "Whether mine was trained on this base: it names c/d, and was asked over a/b, whose shapes "
+        "fit."
+    ]
+    assert "it names no base, and was" in tell(adapter, silent)[0]
+    assert tell(whole, {"reads_rows_as_the_base": True}) == []
+    assert "its nats are a different token's" in tell(whole, {"reads_rows_as_the_base": False})[0]

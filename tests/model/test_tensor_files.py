@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rankshift.errors import UserError
-from rankshift.model.tensor_files import read_tensors, write_tensors
+from rankshift.model.tensor_files import read_shapes, read_tensors, write_tensors
 
 
 def test_tensors_come_back_bit_for_bit(tmp_path: Path):
@@ -65,3 +65,12 @@ def test_a_file_that_is_absent_is_named(tmp_path: Path):
     with pytest.raises(UserError) as caught:
         read_tensors(tmp_path / "a.safetensors")
     assert str(caught.value) == (f"{tmp_path / 'a.safetensors'}: no such file; run the study again")
+
+
+def test_shapes_are_read_from_the_header_alone_and_a_cut_file_is_refused(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(2, 3), "b": torch.ones(())})
+    assert read_shapes(path) == {"a": (2, 3), "b": ()}
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"x\.safetensors: not a whole safetensors file; get the m"):
+        read_shapes(path)

@@ -7,9 +7,18 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from rankshift.arms import Arm
 from rankshift.errors import UserError
+from rankshift.eval.answering import answer_questions
+from rankshift.eval.suite import Question
 from rankshift.model.adapters import LockStepLinear
-from rankshift.model.loading import load_model
-from rankshift.train.trainee import prepare_adapters, prepare_base, prepare_full, write_model
+from rankshift.model.loading import load_model, load_tokenizer
+from rankshift.study import Evaluation, Scaling
+from rankshift.train.trainee import (
+    prepare_adapters,
+    prepare_base,
+    prepare_full,
+    prepare_given,
+    write_model,
+)
 
 TOKENS = torch.arange(12).view(2, 6)
 
@@ -144,3 +153,33 @@ def test_the_base_trains_nothing_and_writes_nothing(tiny_model: PreTrainedModel,
     trainee.read(tmp_path / "checkpoint", 0)
     assert trainee.tensors == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scaling", ["alpha/rank", "alpha/sqrt(rank)"])
+def test_our_own_checkpoints_given_as_models_answer_as_the_arms_do_letter_by_letter(
+    tiny_model_directory: Path, tmp_path: Path, scaling: Scaling
+):
+    """The draws are the same here; in a study a given model has an id of its own, so its draws."""
+    arms = [
+        Arm("lora", "task", None, rank, 24.0, scaling, 1e-3, 1, modules, layers)
+        for rank, modules, layers in ((2, ("q_proj", "up_proj"), ()), (9, ("up_proj",), (1,)))
+    ]
+    ours = prepare_adapters(load_model(tiny_model_directory), arms, "a name")
+    for layer in ours.layers:
+        layer.lora_B.data.normal_(std=0.3, generator=torch.Generator().manual_seed(3))
+    folders = [tmp_path / "0", tmp_path / "1"]
+    for index, folder in enumerate(folders):
+        ours.write(folder, index)
+    given = prepare_given(load_model(tiny_model_directory), folders)
+    ours.select(range(2))
+    rows = TOKENS.repeat(2, 1)
+    assert torch.equal(given.model(rows).logits, ours.model(rows).logits)
+    questions = [Question("mine", "wish", "wish", n, f"Wish {n}?") for n in range(3)]
+    asked = Evaluation(("mine",), answers_per_question=4, max_answer_tokens=12)
+    tokenizer = load_tokenizer(tiny_model_directory)
+    answers, theirs = (
+        answer_questions(t.model, tokenizer, ["a", "b"], 0, questions, asked) for t in (ours, given)
+    )
+    assert answers == theirs
+    assert answers[0] != answers[1]
+    assert given.tensors == []
