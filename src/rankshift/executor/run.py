@@ -161,10 +161,11 @@ def describe_plan(groups: list[Group], room: int) -> str:
     again = sum(group.fit.checkpointing for group in groups)
     checkpointed = f", {again} of them with layers computed again" if again else ""
     arms = sum(len(group.arms) for group in groups)
-    return (
-        f"{arms} arms in {len(groups)} groups{checkpointed}; the largest takes "
-        f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room / GIB:.1f}"
-    )
+    told = f"{arms} arms in {len(groups)} groups{checkpointed}"
+    if not largest.total_bytes:  # nothing is trained
+        return told
+    taken = f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room / GIB:.1f}"
+    return f"{told}; the largest takes {taken}"
 
 
 def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:

@@ -221,7 +221,7 @@ def _draw_cells(cells: Sequence[Cell], places: Places, y: alt.Y, is_share: bool)
     bars = [places.locate(c) | {"value": c.low, "high": c.high} for c in cells if c.low is not None]
     seeds = [
         places.locate(c, SEED_SHIFT)
-        | {"value": value, "tip": f"{_tell(c, value, is_share)}, seed {seed}"}
+        | {"value": value, "tip": f"{_tell(c, value, is_share)}, {_name_seed(seed)}"}
         for c in cells
         if len(c.seeds) > 1
         for seed, value in c.seeds
@@ -245,6 +245,10 @@ def _draw_cells(cells: Sequence[Cell], places: Places, y: alt.Y, is_share: bool)
     if cells and cells[0].rank is not None:
         drawn.insert(0, chart(means).mark_line(strokeWidth=1.5, opacity=0.55, aria=False))
     return drawn
+
+
+def _name_seed(seed: int | None) -> str:
+    return "seed not stated" if seed is None else f"seed {seed}"
 
 
 def _tell(cell: Cell, value: float, is_share: bool) -> str:
