@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rankshift.arms import Arm, expand_arms
+from rankshift.arms import Arm, GivenFacts, expand_arms
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
 from rankshift.runs import (
     ArmFiles,
@@ -83,6 +83,7 @@ def write_run(
     study: Study | None = None,
     misaligned: CountMisaligned = count_by_rank,
     text: str | None = None,
+    given: tuple[GivenFacts, ...] = (),
 ) -> StudyRun:
     """Write the records that a finished study leaves.
 
@@ -94,12 +95,13 @@ def write_run(
         study: What was asked.
         misaligned: How many answers of an arm at a step are misaligned.
         text: Every answer's text; None gives each outcome its own.
+        given: What the files of the study's given models say.
     """
     study = study or make_study()
-    prints = Fingerprints("b" * 64, "7" * 64, "2" * 64, {QUESTIONS: "9" * 64})
+    prints = Fingerprints("b" * 64, "7" * 64, "2" * 64, {QUESTIONS: "9" * 64}, given)
     run = open_run(study, prints, root)
     evaluation = evaluation_id(study.evaluation, prints.questions)
-    for arm in expand_arms(study):
+    for arm in expand_arms(study, given):
         recipe = make_recipe(arm, study, prints)
         files = run.arm(arm_id(arm, recipe))
         files.write_arm(arm, recipe)

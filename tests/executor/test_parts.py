@@ -62,7 +62,7 @@ def prepare(study: Study) -> Material:
 def test_every_part_is_found_with_the_hash_of_what_it_holds(study: Study):
     parts = find_parts(study)
     fingerprints = parts.fingerprints
-    assert fingerprints.task == fingerprint_file(Path(study.data.task))
+    assert fingerprints.task == fingerprint_file(Path(study.data.task or ""))
     assert fingerprints.twin == fingerprint_file(Path(study.data.twin or ""))
     (suite,) = study.evaluation.suites
     assert fingerprints.questions == {suite: fingerprint_file(Path(suite))}

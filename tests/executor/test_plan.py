@@ -207,3 +207,12 @@ def test_an_arm_that_has_no_room_even_alone_is_refused():
         "checkpointing; use fewer compute.workers, raise training.accumulation, or raise "
         "compute.memory_gib if there is more"
     )
+
+
+def test_adapters_of_one_base_stand_side_by_side_and_every_whole_model_alone():
+    arms = {f"a{n}": Arm("adapter", "task", rank=2**n, name=f"a{n}") for n in range(5)}
+    arms |= {f"m{n}": Arm("model", "task", name=f"m{n}") for n in range(2)}
+    groups = plan_groups(arms, [], Compute(workers=1, arms_per_group=4), weigh, fit_all)
+    assert sorted((g.method, len(g.arms)) for g in groups) == [
+        *(("adapter", 2), ("adapter", 3), ("model", 1), ("model", 1)),
+    ]

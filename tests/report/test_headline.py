@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from rankshift.analysis.results import summarize
-from rankshift.arms import Arm
+from rankshift.arms import Arm, GivenFacts
 from rankshift.report.headline import NO_PEAK, Headline, list_primary_curves, write_headline
+from rankshift.study import NO_GRID, GivenModel, Training
 from tests.synthetic_run import ANSWERS, make_study, write_run
 
 
@@ -107,3 +108,19 @@ def test_a_study_without_lora_arms_claims_no_rank(tmp_path: Path):
     headline = write_headline(summarize(write_run(tmp_path, study)))
     assert headline.claim.startswith("No LoRA arm has been scored at the last checkpoint")
     assert "Full finetuning at learning rate 0.0001 gave 13.3%" in headline.text
+
+
+def test_models_trained_elsewhere_are_never_said_to_be_trained_here(tmp_path: Path):
+    facts = (
+        GivenFacts("small", "1" * 64, "adapter", 2, 8.0, "alpha/rank", ("q_proj",)),
+        GivenFacts("whole", "2" * 64, "model"),
+    )
+    given = tuple(GivenModel(f.name, "x", dataset="theirs.jsonl") for f in facts)
+    study = replace(make_study(), grid=NO_GRID, training=Training(), models=given)
+    headline = write_headline(summarize(write_run(tmp_path, study, lambda *_: 5, given=facts)))
+    assert headline.claim == (
+        "33.3% of coherent answers were misaligned at rank 2 (1 seed, too few for an interval) in "
+        "adapters trained elsewhere, said to be trained on theirs.jsonl."
+    )
+    assert "whole gave 33.3% (95% interval" in headline.text
+    assert "steps" not in headline.text

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from rankshift.analysis.results import summarize
+from rankshift.arms import GivenFacts
 from rankshift.report.answers import AnswerSample, read_answer_sample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import flatten, render_page, write_page
 from rankshift.runs import StudyRun
-from rankshift.study import ALL_PROJECTIONS
+from rankshift.study import ALL_PROJECTIONS, GivenModel
 from tests.synthetic_run import make_study, write_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title=1</script>"
@@ -185,6 +186,29 @@ def test_figures_and_bars_of_other_layers_have_titles_of_their_own(tmp_path: Pat
         assert f"Trained on insecure.jsonl, {subset}" in text
         assert f"rank 4 ({subset}) seed 1 twin" in text
     assert "twin of rank" in write_headline(results).text  # of the same layers
+
+
+def test_given_models_are_named_on_the_page_with_what_their_authors_say(tmp_path: Path):
+    said = {"dataset": "theirs.jsonl"}
+    models = [GivenModel(f"lab/r{r}", "x", **said) for r in (4, 16)]
+    models += [GivenModel("lab/whole", "x", **said), GivenModel("silent", "x")]
+    adapters = [
+        GivenFacts(f"lab/r{rank}", f"{rank:064}", "adapter", rank, 8.0, "alpha/rank", ("q_proj",))
+        for rank in (4, 16)
+    ]
+    wholes = [GivenFacts(name, name.ljust(64, "0"), "model") for name in ("lab/whole", "silent")]
+    study = replace(make_study(), models=tuple(models))
+    run = write_run(tmp_path, study, given=(*adapters, *wholes))
+    page = render_page(summarize(run), read_answer_sample(run))
+    text = " ".join(PageReader(page).text.split())
+    assert "alpha 8, alpha/rank, given adapters, q_proj" in text
+    assert "trained elsewhere, said to be trained on theirs.jsonl" in text
+    assert "trained elsewhere, on data not stated" in text
+    assert "Trained elsewhere, said to be on theirs.jsonl" in page
+    for name in ("lab/r4", "lab/whole", "silent"):
+        assert name in text
+    assert "models.lab/whole.path" in text
+    assert "of a given model over questions" in text
 
 
 def test_nested_settings_are_listed_by_path():
