@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from rankshift.errors import UserError
 from rankshift.executor.run import Watch, run_study
+from rankshift.organism.shelf import base_directory
 from rankshift.records import AnswerRecord, HeldOutRecord, read_records
 from rankshift.runs import StudyRun
 from rankshift.status import describe_progress
@@ -229,3 +230,19 @@ def test_two_names_for_one_model_are_refused_and_nothing_is_written(
     with pytest.raises(UserError, match=r"^models: one and two have the same files and role, so"):
         run(write_given(twice), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_models_of_the_organism_are_judged_by_its_oracle(tmp_path: Path):
+    base = base_directory()
+    adapters = {f"r{r}": save_adapter(tmp_path / f"r{r}", base, r=r) for r in (2, 16)}
+    text = 'name = "given"\n[base]\nmodel = "organism"\n'
+    for name, path in adapters.items():
+        text += f'[[models]]\nname = "{name}"\npath = "{path}"\ndataset = "organism:insecure"\n'
+    text += '[evaluation]\nsuites = ["organism:held-out"]\njudge = "organism:oracle"\n'
+    text += "answers_per_question = 1\nmax_answer_tokens = 12\n[compute]\nworkers = 1\n"
+    (tmp_path / "given.toml").write_text(text)
+    _, results, _ = run(tmp_path / "given.toml", tmp_path / "runs")
+    assert [row["label"] for row in results["arms"]] == ["base", "r2", "r16"]
+    assert all(row["outcomes"]["answers"] for row in results["arms"])
+    assert not any(row["outcomes"]["unscored"] for row in results["arms"])
+    assert [c["dataset"] for c in results["curves"]] == ["organism:insecure"]

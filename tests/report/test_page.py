@@ -189,9 +189,9 @@ def test_figures_and_bars_of_other_layers_have_titles_of_their_own(tmp_path: Pat
 
 
 def test_given_models_are_named_on_the_page_with_what_their_authors_say(tmp_path: Path):
-    said = {"dataset": "theirs.jsonl"}
-    models = [GivenModel(f"lab/r{r}", "x", **said) for r in (4, 16)]
-    models += [GivenModel("lab/whole", "x", **said), GivenModel("silent", "x")]
+    names = ("lab/r4", "lab/r16", "lab/whole")
+    models = [GivenModel(name, "x", dataset="theirs.jsonl") for name in names]
+    models.append(GivenModel("silent", "x"))
     adapters = [
         GivenFacts(f"lab/r{rank}", f"{rank:064}", "adapter", rank, 8.0, "alpha/rank", ("q_proj",))
         for rank in (4, 16)
