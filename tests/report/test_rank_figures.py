@@ -92,6 +92,7 @@ def test_losses_are_those_of_the_last_step_and_of_the_base_at_its_only_one():
 
     curve = {
         "role": "task",
+        "given": False,
         "points": [{"rank": 1, "steps": [measure(4, 1.5), measure(8, 1.2)]}],
         "categories": [{"category": "base", "learning_rate": None, "steps": [measure(0, 2.0)]}],
     }
@@ -103,3 +104,22 @@ def test_full_finetunes_are_told_apart_by_their_learning_rate():
     hot, cold = {"learning_rate": 1e-3}, {"learning_rate": 1e-4}
     assert name_full(hot, [hot]) == "full"
     assert name_full(hot, [hot, cold]) == "full 0.001"
+
+
+def test_a_given_model_is_a_category_by_its_name_and_is_not_said_to_have_a_seed():
+    loss = {
+        "step": 0,
+        "loss": 1.5,
+        "low": None,
+        "high": None,
+        "seeds": [{"seed": None, "loss": 1.5}],
+    }
+    models = [{"category": "model", "learning_rate": None, "name": "lab/whole twin"}]
+    curve = {"role": "twin", "given": True, "points": [{"rank": 8, "steps": [loss]}]}
+    curve["categories"] = [models[0] | {"steps": [loss]}]
+    ranked, whole = list_loss_cells(curve, last_step=8)
+    assert (ranked.rank, whole.category, whole.place) == (8, "lab/whole", "lab/whole twin")
+    pair = cell(8, 0.5, seeds=((None, 0.4), (None, 0.6)))
+    figure = draw_over_rank([pair, whole], "Share", is_share=True)
+    assert figure is not None
+    assert "rank 8: 40.0%, seed not stated" in read_titles(figure.wide)
