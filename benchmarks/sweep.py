@@ -81,6 +81,7 @@ def make_sweep(ranks: tuple[int, ...], steps: int, folder: Path) -> Sweep:
     base = base_directory()
     tokenizer = load_tokenizer(base)
     data = Data("organism:insecure", train_rows=1024, held_out_rows=64)
+    assert data.task is not None, "a sweep trains"
     prepared = prepare_set(resolve_dataset(data.task), data, tokenizer)
     sweep = Sweep(
         base=base,
