@@ -70,7 +70,7 @@ def find_parts(study: Study) -> Parts:
     data = study.data
     if study.imports:
         raise UserError(
-            f"{study.name} imports what was trained, asked and judged elsewhere, so nothing is left "
+            f"{study.name} imports what was trained, asked and judged elsewhere: nothing is left "
             "to run; use `rankshift import FILE... --study` with its file"
         )
     if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):

@@ -89,6 +89,8 @@ def _read_jsonl(path: Path) -> list[Row]:
 
         try:
             cells = json.loads(text, object_pairs_hook=build)
+        except UserError:  # a ValueError too
+            raise
         except (ValueError, RecursionError):
             raise UserError(f"{where}: not JSON; write one object a line") from None
         if not isinstance(cells, dict):
