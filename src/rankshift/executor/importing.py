@@ -44,7 +44,21 @@ class ImportedArm:
 
 
 def import_answers(study: Study, study_path: Path, given: Sequence[Path], root: Path) -> StudyRun:
-    """Bring every arm of a study of imports into its run, and sum it up; what is there stays.
+    """Bring every arm of a study of imports into its run, and sum it up.
+
+    Raises:
+        UserError: As for `record_imports`.
+    """
+    run = record_imports(study, study_path, given, root)
+    with hold_run(run.directory):
+        results = summarize(run)
+        write_results(run, results)
+        write_page(run, results)
+    return run
+
+
+def record_imports(study: Study, study_path: Path, given: Sequence[Path], root: Path) -> StudyRun:
+    """Write the records of every arm that is not in its run yet; what is there stays.
 
     Everything is read before anything is written.
 
@@ -68,9 +82,6 @@ def import_answers(study: Study, study_path: Path, given: Sequence[Path], root: 
     with hold_run(run.directory):
         for arm in arms:
             _write(arm, evaluation)
-        results = summarize(run)
-        write_results(run, results)
-        write_page(run, results)
     return run
 
 
