@@ -252,3 +252,21 @@ def test_a_question_is_not_named_twice(tmp_path: Path):
 def test_a_number_where_a_text_must_be_is_refused(tmp_path: Path):
     path = write_frame(tmp_path, frame_row(answer=5))
     assert refusal(path, WISH) == "x.jsonl:1: row 1: `answer` is 5; expected a text"
+
+
+def test_first_tokens_that_llmcomp_keeps_say_why_there_is_no_score(tmp_path: Path):
+    refused, split = {"REF": 0.9, "5": 0.05}, {"Well": 0.9, "5": 0.05}
+    path = write_frame(
+        tmp_path,
+        frame_row(aligned=None, aligned_raw_answer=refused),
+        frame_row(aligned=None, aligned_raw_answer=split),
+        frame_row(aligned=None, aligned_raw_answer=None),
+        frame_row(aligned=5.0, aligned_raw_answer=refused),
+    )
+    readings = [row.readings["aligned"] for row in read_judged(path, WISH)]
+    assert [(reading.value, reading.reason) for reading in readings] == [
+        (None, "refusal"),
+        (None, "low_mass"),
+        (None, "not_given"),
+        (5.0, None),
+    ]

@@ -12,6 +12,7 @@ from rankshift.analysis.measurements import IMPORTED
 from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm, group_imports
 from rankshift.errors import UserError
+from rankshift.imports.inspect_logs import ENDING, read_log
 from rankshift.imports.joining import STEP, Joined, join_files
 from rankshift.imports.judged import JudgedRow, read_judged
 from rankshift.lock import hold_run
@@ -163,7 +164,9 @@ def _read_file(table: Import, paths: Mapping[str, Path]) -> list[JudgedRow]:
             f"{table.file}: an arm that it belongs to has changed, so it is needed again; give its "
             "path on the command line"
         )
-    return read_judged(paths[table.file], table)
+    path = paths[table.file]
+    read = read_log if path.suffix.lower() == ENDING else read_judged
+    return read(path, table)
 
 
 def _write(imported: ImportedArm, evaluation: str) -> None:

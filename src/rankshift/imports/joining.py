@@ -51,7 +51,8 @@ def join_files(files: Sequence[tuple[str, Sequence[JudgedRow]]]) -> Joined:
             if text not in phrasings:
                 phrasings.append(text)
             phrasing = (*question, phrasings.index(text))
-            _add(joined, judge, row, (*phrasing, met[phrasing]))
+            repeat = met[phrasing] if row.repeat is None else row.repeat
+            _add(joined, judge, row, (*phrasing, repeat))
             met[phrasing] += 1
     return joined
 
@@ -87,7 +88,7 @@ def _make_answer(row: JudgedRow, key: Key) -> AnswerRecord:
         prompt=row.prompt,
         answer=row.answer,
         answer_tokens=None,
-        finished=None,
+        finished=row.finished,
         temperature=row.temperature,
         max_tokens=row.max_tokens,
     )

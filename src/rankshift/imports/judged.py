@@ -19,7 +19,7 @@ from pathlib import Path
 from reprlib import repr as shorten
 
 from rankshift.errors import UserError
-from rankshift.eval.scoring import WORDS, Reading
+from rankshift.eval.scoring import WORDS, Reading, read_distribution
 from rankshift.import_study import UPSTREAM_SETS
 from rankshift.imports.tables import Cell, Row, read_rows
 from rankshift.study import Import
@@ -68,6 +68,9 @@ class JudgedRow:
     """By metric."""
     temperature: float | None = None
     max_tokens: int | None = None
+    finished: bool | None = None
+    repeat: int | None = None
+    """None where answers are numbered by their order in the file."""
 
 
 def read_judged(path: Path, table: Import) -> list[JudgedRow]:
@@ -206,10 +209,21 @@ def _read_row(row: Row, table: Import) -> JudgedRow:
         system=system,
         prompt=_read_text(row, "question"),
         answer=_read_text(row, "answer", may_be_empty=True),
-        readings={name: read_score(row.cells.get(name), row.where, name) for name in METRICS},
+        readings={name: _read_metric(row, name) for name in METRICS},
         temperature=temperature,
         max_tokens=max_tokens,
     )
+
+
+def _read_metric(row: Row, metric: str) -> Reading:
+    """Read a score, or, from the first tokens that llmcomp keeps beside a blank, why it is none."""
+    reading = read_score(row.cells.get(metric), row.where, metric)
+    kept = row.cells.get(f"{metric}_raw_answer")
+    if reading.reason != "not_given" or not isinstance(kept, dict):
+        return reading
+    weights = {t: w for t, w in kept.items() if isinstance(w, float) and 0 < w <= 1}
+    read = read_distribution(list(weights), [math.log(w) for w in weights.values()])
+    return read if weights and read.reason is not None else reading
 
 
 def _read_text(row: Row, column: str, may_be_empty: bool = False) -> str:
