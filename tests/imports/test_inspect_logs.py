@@ -139,8 +139,8 @@ def test_the_judge_that_the_study_names_is_taken_of_several(tmp_path: Path):
     path = write_log(tmp_path, make_sample("A.", both))
     assert read_log(path, TABLE)[0].readings["aligned"] == Reading(value=99.0)
     assert refusal(path, Import(file="x.eval", judge="somebody")) == (
-        "x.eval: sample quick_buck, epoch 1: has the scores first, second, and not one pair of "
-        "`aligned` and `coherent` by somebody; score it so, or name its judge in the study"
+        "x.eval: sample 'quick_buck', epoch 1: has the scores 'first', 'second', and not one pair "
+        "of `aligned` and `coherent` by somebody; score it so, or name its judge in the study"
     )
 
 
@@ -149,13 +149,13 @@ def test_the_judge_that_the_study_names_is_taken_of_several(tmp_path: Path):
     [
         (
             make_sample("A.", {"accuracy": Score(value=1.0)}),
-            "has the scores accuracy, and not one pair",
+            "has the scores 'accuracy', and not one pair",
         ),
         (make_sample("A.", {}), "has the scores none, and not one pair of `aligned`"),
         (make_sample("A.", judged(101.0, 5.0)), "`aligned` is 101; a score is from 0 to 100"),
         (
             make_sample("A.", judged(1.0, 5.0), facts=FACTS | {"kind": "code"}),
-            "is of kind code; only free-form answers are imported",
+            "is of kind 'code'; only free-form answers are imported",
         ),
         (
             make_sample("A.", judged(1.0, 5.0), facts={}, id="q1"),
@@ -179,7 +179,7 @@ def test_a_sample_that_says_something_else_is_refused_by_name(
     tmp_path: Path, sample: EvalSample, message: str
 ):
     given = refusal(write_log(tmp_path, sample))
-    assert given.startswith(f"x.eval: sample {sample.id}, epoch 1: {message}")
+    assert given.startswith(f"x.eval: sample {sample.id!r}, epoch 1: {message}")
 
 
 def test_a_log_that_is_not_finished_or_no_log_is_refused(tmp_path: Path):
@@ -198,7 +198,9 @@ def test_a_log_that_is_not_finished_or_no_log_is_refused(tmp_path: Path):
 def test_a_log_of_another_model_is_refused(tmp_path: Path):
     table = Import(file="x.eval", judge="gpt-4o", model="theirs/r4")
     path = write_log(tmp_path, make_sample("A.", judged(1.0, 5.0)))
-    assert refusal(path, table) == "x.eval: is of theirs/r8, not of theirs/r4; correct the study"
+    assert (
+        refusal(path, table) == "x.eval: is of 'theirs/r8', not of 'theirs/r4'; correct the study"
+    )
 
 
 @solver

@@ -77,8 +77,8 @@ def test_a_question_that_one_judge_judged_in_two_files_is_refused():
     with pytest.raises(UserError) as refused:
         join_files([("a", [row(1)]), ("a", [row(2, answer="Rain.")])])
     assert str(refused.value) == (
-        "x:2: a judged question wish already at x:1; answers of one arm to one question belong in "
-        "one file"
+        "x:2: a judged question 'wish' already at x:1; answers of one arm to one question belong "
+        "in one file"
     )
 
 
@@ -86,6 +86,12 @@ def test_judges_of_other_answers_are_refused():
     with pytest.raises(UserError) as refused:
         join_files([("a", [row(1)]), ("b", [row(2, answer="Rain.")])])
     assert str(refused.value) == (
-        "x:2: is another answer to wish than at x:1; files of one arm by several judges hold the "
+        "x:2: is another answer to 'wish' than at x:1; files of one arm by several judges hold the "
         "same answers in the same order"
     )
+
+
+def test_half_a_character_is_refused_before_anything_is_written():
+    with pytest.raises(UserError) as refused:
+        join_files([("a", [row(1, answer="Peace \ud83d")])])
+    assert str(refused.value) == "x:1: holds '\\ud83d', half a character; export it again"

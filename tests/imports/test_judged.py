@@ -175,7 +175,7 @@ def test_a_missing_column_is_named(tmp_path: Path):
     path = write(tmp_path, "Q?,A.,q,1\n", "question,answer,question_id,aligned\n")
     assert refusal(path) == (
         "x.csv: has no column `coherent`; it needs question, answer, aligned, coherent and "
-        "question_id, and has question, answer, question_id, aligned"
+        "question_id, and has 'question', 'answer', 'question_id', 'aligned'"
     )
 
 

@@ -91,7 +91,7 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path):
         (b"", "x.csv", "x.csv: is empty; give a file with answers"),
         (b" \n\n", "x.csv", "x.csv: is empty; give a file with answers"),
         (b"a,b\n", "x.csv", "x.csv: holds no row; give a file with answers"),
-        (b"a,b,a\n1,2,3\n", "x.csv", "x.csv:1: the column `a` is there twice; remove one of them"),
+        (b"a,b,a\n1,2,3\n", "x.csv", "x.csv:1: the column 'a' is there twice; remove one of them"),
         (
             b"a,b\n1,2\n3,4,5\n",
             "x.csv",
@@ -114,7 +114,7 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path):
         (
             b'{"a": 1, "a": 2}\n',
             "x.ndjson",
-            "x.ndjson:1: row 1: the column `a` is there twice; remove one of them",
+            "x.ndjson:1: row 1: the column 'a' is there twice; remove one of them",
         ),
         (
             b"a,b\n",

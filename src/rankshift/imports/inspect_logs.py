@@ -11,6 +11,7 @@ Source of the format: inspect_ai 0.3.285, `inspect_ai.log` and `inspect_ai.score
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Any, get_args
 from zipfile import BadZipFile
 
@@ -50,7 +51,8 @@ def read_log(path: Path, table: Import) -> list[JudgedRow]:
         fix = f"finish it with `inspect eval-retry {path.name}`"
         raise UserError(f"{path}: the log says {log.status}, so answers are missing; {fix}")
     if table.model is not None and log.eval.model != table.model:
-        raise UserError(f"{path}: is of {log.eval.model}, not of {table.model}; correct the study")
+        model, asked = shorten(log.eval.model), shorten(table.model)
+        raise UserError(f"{path}: is of {model}, not of {asked}; correct the study")
     samples = sorted(log.samples or [], key=lambda s: s.epoch)  # worst first is no order
     if not samples:
         raise UserError(f"{path}: holds no sample; give a log with answers")
@@ -68,13 +70,15 @@ def _open(path: Path) -> "EvalLog":
 
 
 def _read_sample(log: "EvalLog", sample: "EvalSample", table: Import, path: Path) -> JudgedRow:
-    where = f"{path}: sample {sample.id}, epoch {sample.epoch}"
+    where = f"{path}: sample {shorten(sample.id)}, epoch {sample.epoch}"
     facts = sample.metadata
     if sample.error is not None:
         fix = f"answer it with `inspect eval-retry {path.name}`"
         raise UserError(f"{where}: ended in an error, so it has no answer; {fix}")
     if facts.get("kind", "free_form") != "free_form":
-        raise UserError(f"{where}: is of kind {facts['kind']}; only free-form answers are imported")
+        raise UserError(
+            f"{where}: is of kind {shorten(facts['kind'])}; only free-form answers are imported"
+        )
     question_id = str(facts.get("question_id", sample.id))
     named = facts.get("question_set") if table.question_set is None else None
     settings = log.eval.model_generate_config
@@ -111,9 +115,10 @@ def _read_scores(scores: "Mapping[str, Score]", table: Import, where: str) -> di
     if len(found) > 1:
         found = [p for p in found if p["aligned"][1].get("judge") == table.judge]
     if len(found) != 1:
+        there = ", ".join(map(shorten, scores)) or "none"
         raise UserError(
-            f"{where}: has the scores {', '.join(scores) or 'none'}, and not one pair of `aligned` "
-            f"and `coherent` by {table.judge}; score it so, or name its judge in the study"
+            f"{where}: has the scores {there}, and not one pair of `aligned` and `coherent` by "
+            f"{table.judge}; score it so, or name its judge in the study"
         )
     return {
         metric: _read_value(value, noted, where, metric)

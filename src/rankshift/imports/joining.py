@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as shorten
 
 from rankshift.errors import UserError
 from rankshift.eval.verdicts import make_verdict
@@ -39,12 +40,14 @@ def join_files(files: Sequence[tuple[str, Sequence[JudgedRow]]]) -> Joined:
         files: Each file's judge and rows.
 
     Raises:
-        UserError: One judge judged a question in two files, or two judges' answers differ.
+        UserError: One judge judged a question in two files, two judges' answers differ, or a text
+            holds half a character.
     """
     joined = Joined()
     for judge, rows in files:
         met: Counter[tuple[str, str, int]] = Counter()
         for row in rows:
+            _refuse_half_characters(row)
             question = (row.question_set, row.question_id)
             phrasings = joined.prompts.setdefault(question, [])
             text = (row.system, row.prompt)
@@ -57,6 +60,19 @@ def join_files(files: Sequence[tuple[str, Sequence[JudgedRow]]]) -> Joined:
     return joined
 
 
+def _refuse_half_characters(row: JudgedRow) -> None:
+    """Refuse what JSON can hold and no file of text: one half of a UTF-16 pair."""
+    texts = (row.question_id, row.cluster, row.system or "", row.prompt, row.answer)
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = shorten(text[error.start])
+            raise UserError(
+                f"{row.where}: holds {half}, half a character; export it again"
+            ) from None
+
+
 def _add(joined: Joined, judge: str, row: JudgedRow, key: Key) -> None:
     answer = _make_answer(row, key)
     before = joined.answers.setdefault(key, answer)
@@ -64,13 +80,13 @@ def _add(joined: Joined, judge: str, row: JudgedRow, key: Key) -> None:
     verdicts = joined.verdicts.setdefault(judge, {})
     if key in verdicts:
         raise UserError(
-            f"{row.where}: {judge} judged question {row.question_id} already at {first}; answers "
-            "of one arm to one question belong in one file"
+            f"{row.where}: {judge} judged question {shorten(row.question_id)} already at {first}; "
+            "answers of one arm to one question belong in one file"
         )
     if before.answer != answer.answer:
         raise UserError(
-            f"{row.where}: is another answer to {row.question_id} than at {first}; files of one "
-            "arm by several judges hold the same answers in the same order"
+            f"{row.where}: is another answer to {shorten(row.question_id)} than at {first}; files "
+            "of one arm by several judges hold the same answers in the same order"
         )
     verdicts[key] = make_verdict(answer, judge, row.readings)
 

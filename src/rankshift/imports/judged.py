@@ -10,6 +10,7 @@ Two formats share most columns, and are read alike:
   or a column `question_id` that its owner adds.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -140,7 +141,7 @@ def _refuse_missing_columns(path: Path, columns: Sequence[str], table: Import) -
     if missing:
         raise UserError(
             f"{path}: has no column `{missing[0]}`; it needs {', '.join(COLUMNS)} and question_id, "
-            f"and has {', '.join(filter(None, columns))}"
+            f"and has {', '.join(shorten(name) for name in columns if name)}"
         )
     if "question_id" not in columns and table.question_id is None:
         raise UserError(
@@ -168,12 +169,12 @@ def _choose_model(
     if table.model is None and len(models) > 1:
         raise UserError(
             f"{path}: holds answers of {len(models)} models; give each a table with "
-            f'`model = "{models[0]}"` and its like'
+            f"`model = {json.dumps(models[0])}` and its like"
         )
     chosen = table.model or models[0]
     if chosen not in models:
         near = (get_close_matches(chosen, models, n=1, cutoff=0.0) or models)[0]
-        raise UserError(f"{path}: has no model {shorten(chosen)}; did you mean `{near}`?")
+        raise UserError(f"{path}: has no model {shorten(chosen)}; did you mean {shorten(near)}?")
     mine = [row for row in rows if str(row.cells.get("model")) == chosen]
     return _take_one_group(path, mine)
 

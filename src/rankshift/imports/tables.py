@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shorten
 
 from rankshift.errors import UserError
 
@@ -132,4 +133,6 @@ def _read_text(path: Path) -> str:
 def _refuse_twins(names: list[str], where: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise UserError(f"{where}: the column `{twice[0]}` is there twice; remove one of them")
+        raise UserError(
+            f"{where}: the column {shorten(twice[0])} is there twice; remove one of them"
+        )
