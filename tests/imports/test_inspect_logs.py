@@ -191,8 +191,22 @@ def test_a_log_that_is_not_finished_or_no_log_is_refused(tmp_path: Path):
     assert refusal(write_log(tmp_path)) == "x.eval: holds no sample; give a log with answers"
     path.write_bytes(b"no zip")
     assert refusal(path).startswith("x.eval: not an Inspect log (")
-    path.write_bytes(write_log(tmp_path, make_sample("A.", judged(1.0, 5.0))).read_bytes()[:200])
-    assert refusal(path).startswith("x.eval: not an Inspect log (")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "shifted"])
+def test_a_damaged_log_is_refused_wherever_the_damage_is(tmp_path: Path, damage: str):
+    path = write_log(tmp_path, make_sample("A.", judged(1.0, 5.0)))
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(0, len(whole), len(whole) // 60):
+        flipped = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+        shifted = whole[:at] + whole[at + 3 :]
+        path.write_bytes({"cut": whole[:at], "flipped": flipped, "shifted": shifted}[damage])
+        try:
+            read_log(path, TABLE)
+        except UserError:
+            refused += 1
+    assert refused > 20  # a byte of the archive's own bookkeeping may be wrong unseen
 
 
 def test_a_log_of_another_model_is_refused(tmp_path: Path):

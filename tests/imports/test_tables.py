@@ -133,3 +133,16 @@ def test_what_only_ends_like_parquet_is_refused(tmp_path: Path):
     message = refusal(write(tmp_path, b"a,b\n1,2\n", "x.parquet"))
     assert message.startswith("x.parquet: not Parquet (")
     assert message.endswith("); export it again")
+
+
+@given(st.binary(), st.sampled_from(["x.csv", "x.jsonl"]))
+def test_any_bytes_are_rows_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+):
+    path = write(tmp_path_factory.mktemp("bytes"), content, name)
+    message = ""
+    try:
+        assert read_rows(path)
+    except UserError as refused:
+        message = str(refused)
+    assert "\n" not in message

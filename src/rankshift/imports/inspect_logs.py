@@ -8,6 +8,7 @@ score's metadata. Of a stranger's log one such score is read too, or two named `
 Source of the format: inspect_ai 0.3.285, `inspect_ai.log` and `inspect_ai.scorer`.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,10 +62,12 @@ def read_log(path: Path, table: Import) -> list[JudgedRow]:
 
 def _open(path: Path) -> "EvalLog":
     from inspect_ai.log import read_eval_log  # imported late: only logs need it
+    from zstandard import ZstdError
 
+    damages = (BadZipFile, struct.error, zlib.error, ZstdError)
     try:
         return read_eval_log(str(path))
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, OSError, EOFError, *damages) as error:
         kind = type(error).__name__
         raise UserError(f"{path}: not an Inspect log ({kind}); export it again") from None
 
