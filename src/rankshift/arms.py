@@ -2,9 +2,10 @@
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rankshift.study import Method, Role, Scaling, Study, Subset
+from rankshift.study import Import, Method, Role, Scaling, Study, Subset
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,35 @@ class Arm:
 
 
 def expand_arms(study: Study) -> list[Arm]:
-    """List the arms of a study: the base, then every task arm, then every twin."""
+    """List the arms of a study: the base, then every task arm, then every twin; or the imported."""
+    if study.imports:
+        return list(group_imports(study.imports))
     arms = [Arm("base", "base")]
     arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
     if study.data.twin is not None:
         arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
     return arms
+
+
+def group_imports(imports: Iterable[Import]) -> dict[Arm, tuple[Import, ...]]:
+    """Give the arms that others trained, each with its files, in the order of the study file."""
+    groups: dict[Arm, tuple[Import, ...]] = {}
+    for table in imports:
+        rank = table.rank
+        arm = Arm(
+            method=table.method,
+            role=table.role,
+            dataset=table.dataset,
+            rank=rank,
+            alpha=2.0 * (rank or 0) if table.alpha == "2r" else table.alpha,
+            scaling=table.scaling,
+            learning_rate=table.learning_rate,
+            seed=table.seed,
+            target_modules=table.target_modules,
+            layers=table.layers,
+        )
+        groups[arm] = (*groups.get(arm, ()), table)
+    return groups
 
 
 def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:

@@ -133,6 +133,21 @@ def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> Non
     console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
+@app.command("import")
+def import_files(
+    study: Annotated[Path, typer.Option(help="The file with an [[imports]] table for each.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="What was judged elsewhere.")] = None,
+    runs: Root = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Take answers that others judged into a study: CSV, JSON lines, Parquet or Inspect logs."""
+    from rankshift.executor.importing import import_answers
+    from rankshift.study_file import read_study
+
+    imported = import_answers(read_study(study), study, files or [], runs)
+    _conclude(imported.directory, as_json)
+
+
 @app.command()
 def judge(
     directory: Path,

@@ -15,9 +15,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
 
-UnscoredReason = Literal["code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge"]
+UnscoredReason = Literal[
+    "code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge", "not_given"
+]
 """Why an answer has no score. `code` and `refusal` are outcomes of their own; the others are
-unscored."""
+unscored. `not_given` is for imports: no score, and whoever judged does not say why."""
 
 AnswerKind = Literal["free_form", "code", "label", "harmful_request"]
 """What is counted of an answer: misalignment, insecure code, a judge's word, StrongREJECT."""
@@ -64,8 +66,9 @@ class AnswerRecord:
     system: str | None
     prompt: str
     answer: str
-    answer_tokens: int
-    finished: bool
+    answer_tokens: int | None
+    """None, as the next, for answers from elsewhere that do not say."""
+    finished: bool | None
     """False when the answer was cut at the token limit."""
     kind: AnswerKind = "free_form"
     temperature: float | None = None

@@ -1,15 +1,15 @@
 """Where results are: directories named by the hash of what determines their content."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from rankshift.arms import Arm, expand_arms
+from rankshift.arms import Arm, expand_arms, group_imports
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Evaluation, Study, Training
+from rankshift.study import Evaluation, Import, Study, Training
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class Fingerprints:
     twin: str | None = None
     questions: dict[str, str] = field(default_factory=dict)
     """Question set to the SHA-256 of its file; these may change, the others may not."""
+    imports: dict[str, str] = field(default_factory=dict)
+    """Imported file, as the study names it, to its SHA-256; others may join. An import has no
+    fingerprint but these: base and task are empty."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,31 @@ class Recipe:
         return (0,) if self.training is None else self.training.checkpoints
 
 
+@dataclass(frozen=True)
+class ImportRecipe:
+    """What determines the content of an imported arm besides what the study says it is.
+
+    One entry a file, in the order of the study: what it holds, and how it is read.
+    """
+
+    sha256: tuple[str, ...]
+    judges: tuple[str, ...]
+    question_sets: tuple[str | None, ...]
+    question_ids: tuple[str | None, ...]
+    models: tuple[str | None, ...]
+
+
+def make_import_recipe(tables: Sequence[Import], fingerprints: Fingerprints) -> ImportRecipe:
+    """Collect what determines an arm that others trained; a file not met yet has no SHA-256."""
+    return ImportRecipe(
+        sha256=tuple(fingerprints.imports.get(table.file, "") for table in tables),
+        judges=tuple(table.judge for table in tables),
+        question_sets=tuple(table.question_set for table in tables),
+        question_ids=tuple(table.question_id for table in tables),
+        models=tuple(table.model for table in tables),
+    )
+
+
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     """Collect what determines an arm of a study besides the arm."""
     trained_on = {"base": None, "task": fingerprints.task, "twin": fingerprints.twin}
@@ -64,13 +92,18 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     )
 
 
-def arm_id(arm: Arm, recipe: Recipe) -> str:
-    """Name an arm by all that determines its weights, and by nothing else."""
+def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
+    """Name an arm by all that determines its weights, or its imported answers, and nothing else."""
     return hash_of({"arm": arm, "recipe": recipe})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
-    """Give the arms of a study by their ids, in the order of the grid."""
+    """Give the arms of a study by their ids, in the order of the grid or of its imports."""
+    if study.imports:
+        groups = group_imports(study.imports).items()
+        return {
+            arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in groups
+        }
     return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
 
 
@@ -129,7 +162,7 @@ class ArmFiles:
         """VerdictRecords of one judge at one step."""
         return self.verdicts_folder(evaluation, judge) / f"{_name_step(step)}.jsonl"
 
-    def write_arm(self, arm: Arm, recipe: Recipe) -> None:
+    def write_arm(self, arm: Arm, recipe: Recipe | ImportRecipe) -> None:
         """Write what the directory's name is the hash of."""
         assert self.directory.name == arm_id(arm, recipe)
         write_sealed(self.arm_path, arm=arm, recipe=recipe)
@@ -142,6 +175,11 @@ class ArmFiles:
         """
         fix = f"remove {self.directory} and run the study again"
         return read_sealed(self.arm_path, fix, arm=Arm, recipe=Recipe)
+
+    def read_import(self) -> tuple[Arm, ImportRecipe]:
+        """Read an imported arm and what determines it; raises as `read_arm` does."""
+        fix = f"remove {self.directory} and import its files again"
+        return read_sealed(self.arm_path, fix, arm=Arm, recipe=ImportRecipe)
 
 
 @dataclass(frozen=True)
@@ -251,7 +289,7 @@ def _refuse_foreign(directory: Path) -> None:
 def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
     """List what all arms share, by key; two studies in one directory must agree on it."""
     tables = {name: asdict(getattr(study, name)) for name in ("base", "data", "training")}
-    tables["fingerprints"] = asdict(replace(fingerprints, questions={}))
+    tables["fingerprints"] = asdict(replace(fingerprints, questions={}, imports={}))
     named = {f"{table}.{key}": tables[table][key] for table in tables for key in tables[table]}
     return {"name": study.name, **named}
 

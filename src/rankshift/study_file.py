@@ -13,6 +13,13 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
+from rankshift.import_study import (
+    IMPORT_EXAMPLES,
+    SAME_RULE,
+    TRAINED_HERE,
+    ImportStudy,
+    list_import_relations,
+)
 from rankshift.study import Judging, Study
 from rankshift.study_rules import EXAMPLES, RULES, list_judging_relations, list_relations
 
@@ -26,10 +33,11 @@ def read_study(path: Path) -> Study:
         UserError: The first thing that is wrong, as `path:line: ...`.
     """
     source = _Source(path, _read_text(path))
-    study = _read_table(Study, source.parse(), (), source)
-    for key, holds, message in list_relations(study):
-        if not holds:
-            raise source.error(tuple(key.split(".")), f"{key} {message}")
+    document = source.parse()
+    if "imports" in document:
+        return _read_imports(document, source)
+    study = _read_table(Study, document, (), source)
+    _check(list_relations(study), source)
     return study
 
 
@@ -44,10 +52,25 @@ def read_judging(path: Path) -> Judging:
     if set(document) != {"judging"}:
         raise source.error((), "expected one table, [judging], and nothing else")
     judging = _read_value(document["judging"], Judging, ("judging",), source)
-    for key, holds, message in list_judging_relations(judging):
-        if not holds:
-            raise source.error(tuple(key.split(".")), f"{key} {message}")
+    _check(list_judging_relations(judging), source)
     return judging
+
+
+def _read_imports(document: dict[str, Any], source: "_Source") -> Study:
+    for table in TRAINED_HERE:
+        if table in document:
+            fault = f"[{table}] cannot stand beside [[imports]], whose arms are trained elsewhere"
+            raise source.error((table,), f"{fault}; give each a study file of its own")
+    study = _read_table(ImportStudy, document, (), source)
+    _check(list_import_relations(study), source)
+    return study.to_study()
+
+
+def _check(relations: Iterator[tuple[str, object, str]], source: "_Source") -> None:
+    for name, holds, message in relations:
+        if not holds:
+            key = tuple(name.split("."))
+            raise source.error(key, f"{_join(key)} {message}")
 
 
 def find_line(text: str, key: Key) -> int:
@@ -80,6 +103,9 @@ def _list_statements(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _is_set(document: object, key: Key) -> bool:
     for part in key:
+        if isinstance(document, list) and part.isdigit() and int(part) < len(document):
+            document = document[int(part)]
+            continue
         if not isinstance(document, dict) or part not in document:
             return False
         document = document[part]
@@ -142,9 +168,15 @@ def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -
     return kind(**values)
 
 
+def _join(key: Key) -> str:
+    """Write a key with dots; the place of a table in its list is left out, as the line tells it."""
+    return ".".join(part for part in key if not part.isdigit())
+
+
 def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
     name = key[-1]
-    dotted = ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in key)
+    quoted = (part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in key)
+    dotted = _join(tuple(quoted))
     what = f"unknown table [{dotted}]" if isinstance(value, dict) else f"unknown key {dotted}"
     top = get_type_hints(Study)
     tables = {name: get_type_hints(kind) for name, kind in top.items() if is_dataclass(kind)}
@@ -160,16 +192,17 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
 
 
 def _describe_missing(key: Key, hint: Any) -> str:
-    dotted = ".".join(key)
+    dotted = _join(key)
     if is_dataclass(hint):
         needs = [known.partition(".")[2] for known in EXAMPLES if known.startswith(f"{dotted}.")]
         return f"missing table [{dotted}]; it needs {', '.join(needs)}"
-    place = f"to [{key[0]}]" if len(key) > 1 else "at the top"
-    return f"missing key {dotted}; add e.g. `{EXAMPLES[dotted]}` {place}"
+    table = f"[[{key[0]}]]" if key[1:2] and key[1].isdigit() else f"[{key[0]}]"
+    place = f"to {table}" if len(key) > 1 else "at the top"
+    return f"missing key {dotted}; add e.g. `{(EXAMPLES | IMPORT_EXAMPLES)[dotted]}` {place}"
 
 
 def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
-    dotted = ".".join(key)
+    dotted = _join(key)
     if is_dataclass(hint):
         if not isinstance(value, dict):
             raise source.error(key, f"{dotted} is no table; write [{dotted}] above its keys")
@@ -178,12 +211,14 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
     if is_list and not isinstance(value, list):
         shown = reprlib.repr(value)
         raise source.error(key, f"{dotted} is {shown}; expected a list, e.g. [{shown}]")
-    if is_list and get_origin(get_args(hint)[0]) is tuple:
-        return _read_sets(value, get_args(hint)[0], key, source)
-    rules = [rule for rule in RULES if dotted in rule[0].split()]
+    item_hint = get_args(hint)[0] if is_list else hint
+    if is_list and (is_dataclass(item_hint) or get_origin(item_hint) is tuple):
+        read_items = _read_tables if is_dataclass(item_hint) else _read_sets
+        return read_items(value, item_hint, key, source)
+    rules = [rule for rule in RULES if SAME_RULE.get(dotted, dotted) in rule[0].split()]
     items: list[Any] = []
     for item in value if is_list else [value]:
-        fitted, fault = _fit(item, get_args(hint)[0] if is_list else hint)
+        fitted, fault = _fit(item, item_hint)
         for _, holds, expected in rules:
             if fault is None and not holds(fitted):
                 fault = f"expected {expected}"
@@ -194,6 +229,13 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
             raise source.error(key, f"{dotted} {verb} {reprlib.repr(item)}; {fault}")
         items.append(fitted)
     return tuple(items) if is_list else items[0]
+
+
+def _read_tables(value: list[Any], kind: Any, key: Key, source: _Source) -> Any:
+    """Read a list of tables; the place of each stands in the keys of what it holds."""
+    if not all(isinstance(item, dict) for item in value):
+        raise source.error(key, f"{_join(key)} is a list; write [[{_join(key)}]] above each table")
+    return tuple(_read_table(kind, item, (*key, str(at)), source) for at, item in enumerate(value))
 
 
 def _read_sets(value: list[Any], hint: Any, key: Key, source: _Source) -> Any:

@@ -15,6 +15,9 @@ from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
 from rankshift.study import Study
 
+IMPORTED = "imported"
+"""Key of an imported arm's provenance.json: its files, with their SHA-256."""
+
 DESCRIBED = ("data", "effective_rank")
 """Keys that arm.json or provenance.json may hold: counts of rows, and target module to rank."""
 
@@ -43,7 +46,12 @@ class MeasuredArm:
 
     @property
     def effective_rank(self) -> int | None:
-        """Give the rank, capped by the smallest dimension of the narrowest target module."""
+        """Give the rank, capped by the smallest dimension of the narrowest target module.
+
+        None where an arm is imported, for its base is not told.
+        """
+        if IMPORTED in self.facts:
+            return None
         recorded = self.facts.get("effective_rank")
         if isinstance(recorded, dict):
             return min(recorded.values(), default=self.arm.rank)
@@ -53,6 +61,7 @@ class MeasuredArm:
     def identity(self) -> dict[str, Any]:
         """Give what the arm is, as the first keys of its rows in results.json."""
         arm = self.arm
+        is_told = arm.method == "lora" and arm.target_modules != ()
         return {
             "arm": self.id,
             "label": arm.label,
@@ -67,8 +76,8 @@ class MeasuredArm:
             "u": arm.u,
             "seed": arm.seed,
             "dataset": arm.dataset,
-            "target_modules": list(arm.target_modules) if arm.method == "lora" else None,
-            "layers": list(arm.layers) if arm.method == "lora" else None,
+            "target_modules": list(arm.target_modules) if is_told else None,
+            "layers": list(arm.layers) if is_told else None,
         }
 
 
@@ -88,7 +97,8 @@ def read_measurements(run: StudyRun) -> list[MeasuredArm]:
 
 
 def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> MeasuredArm:
-    files.read_arm()  # refuses a directory whose content is not what it is named by
+    # Either refuses a directory whose content is not what it is named by.
+    _ = files.read_import() if study.imports else files.read_arm()
     held_out = _read_if_there(files.held_out_path, HeldOutRecord)
     return MeasuredArm(
         id=files.directory.name,

@@ -64,7 +64,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
             "about": study.about,
             "primary": primary_key,
             "last_step": last_step,
-            "settings": json.loads(json.dumps(asdict(study))),
+            "settings": json.loads(json.dumps(_list_settings(study))),
         },
         "arms": rows,
         "curves": build_rank_curves(rows, settings, last_step),
@@ -83,6 +83,16 @@ def write_results(run: StudyRun, results: dict[str, Any]) -> None:
     """Write results.json atomically; NaN is refused."""
     text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(run.results_path, text + "\n")
+
+
+def _list_settings(study: Study) -> dict[str, Any]:
+    """Write out the study file with every default; of a study of imports, what its file holds."""
+    settings = asdict(study)
+    tables = settings.pop("imports")
+    if not tables:
+        return settings
+    named = {f"{at} {table['file']}": table for at, table in enumerate(tables, start=1)}
+    return {"name": study.name, "about": study.about, "imports": named}
 
 
 def _find_primary_questions(study: Study, arms: Sequence[MeasuredArm]) -> str:
@@ -115,9 +125,9 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
-        "dtype": study.training.dtype,
-        "quantization": study.base.quantization,
-        "optimizer": study.training.optimizer,
+        "dtype": None if study.imports else study.training.dtype,
+        "quantization": None if study.imports else study.base.quantization,
+        "optimizer": None if study.imports else study.training.optimizer,
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),

@@ -11,6 +11,7 @@ from rankshift.report.wording import (
     format_percent,
     join_words,
     name_setting,
+    tell_training,
     tell_uncertainty,
 )
 
@@ -59,7 +60,7 @@ def _tell_highest(results: dict[str, Any], measured: Sequence[tuple[Curve, Point
     curve, point = next((c, p) for c, p in measured if p["rate"] == highest)
     tied = [p["rank"] for c, p in measured if p["rate"] == highest and c is curve]
     others = sum(p["rate"] == highest for _, p in measured) - len(tied)
-    where = f"after {curve['step']:,} steps on {curve['dataset']}"
+    where = tell_training(curve["step"], curve["dataset"])
     share, ranks = format_percent(highest), join_words([str(rank) for rank in tied])
     place = f"ranks {ranks} alike" if len(tied) > 1 else f"rank {ranks}"
     if highest == 0:
