@@ -178,6 +178,23 @@ class StudyRun:
         """What tells a judge from another of the same name."""
         return self.calls_path(judge).with_suffix(".json")
 
+    def sample_path(self, sheet: str) -> Path:
+        """SampledRecords of a sheet of answers to label: which answer each of its rows is."""
+        return self.directory / "labels" / "sheets" / f"{sheet}.jsonl"
+
+    def labelled_path(self, judge: str) -> Path:
+        """SampledRecords of the sheet that a person, `human:NAME`, has labelled."""
+        return self.directory / "labels" / "people" / f"{quote(judge, safe=':')}.jsonl"
+
+    @property
+    def gold_root(self) -> Path:
+        """Holds what judges said of the gold answers, a directory each."""
+        return self.directory / "gold"
+
+    def gold_directory(self, judge: str) -> Path:
+        """Holds the VerdictRecords of one judge on the gold answers, a file each time they move."""
+        return self.gold_root / quote(judge, safe=":")
+
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""
         return self.directory / "groups" / group
