@@ -178,9 +178,10 @@ class StudyRun:
         """What tells a judge from another of the same name."""
         return self.calls_path(judge).with_suffix(".json")
 
-    def sample_path(self, sheet: str) -> Path:
-        """SampledRecords of a sheet of answers to label: which answer each of its rows is."""
-        return self.directory / "labels" / "sheets" / f"{sheet}.jsonl"
+    @property
+    def sheets_directory(self) -> Path:
+        """Holds the keys of the sheets that were given out, a file of SampledRecords each."""
+        return self.directory / "labels" / "sheets"
 
     def labelled_path(self, judge: str) -> Path:
         """SampledRecords of the sheet that a person, `human:NAME`, has labelled."""
