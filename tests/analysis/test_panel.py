@@ -24,7 +24,7 @@ from rankshift.runs import StudyRun
 from tests.synthetic_run import make_study
 
 JUDGE, ALICE, STEP = "judge", "human:alice", 4
-NUM_SIMULATED = 40
+NUM_SIMULATED = 25
 
 Truth = dict[tuple[str, int, int], bool]
 
