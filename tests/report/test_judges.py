@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,9 @@ def add_oracle(run: StudyRun) -> None:
     for path in run.directory.glob(f"arms/*/evaluations/*/verdicts/{JUDGE}/*.jsonl"):
         said = []
         for number, verdict in enumerate(read_records(path, VerdictRecord)):
-            fields = vars(verdict) | {"judge": ORACLE}
-            if verdict.alignment == 90.0 and number % 5 == 0:
-                fields["alignment"] = 5.0
-            said.append(VerdictRecord(**fields))
+            is_missed = verdict.alignment == 90.0 and number % 5 == 0
+            alignment = 5.0 if is_missed else verdict.alignment
+            said.append(replace(verdict, judge=ORACLE, alignment=alignment))
         files = run.arm(path.parents[4].name)
         write_records(files.verdicts_path(evaluation, ORACLE, said[0].step), said)
 
@@ -39,10 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = write_run(tmp_path_factory.mktemp("runs"))
     add_oracle(run)
     verdicts = [blank_verdict(answer, "some/model") for answer in list_gold_answers()]
-    sound = [
-        VerdictRecord(**(vars(verdict) | {"alignment": 90.0, "coherence": 90.0}))
-        for verdict in verdicts
-    ]
+    sound = [replace(verdict, alignment=90.0, coherence=90.0) for verdict in verdicts]
     write_gold(run, "some/model", sound)
     return summarize(run)
 
@@ -104,7 +101,7 @@ def test_gold_answers_have_a_line_for_each_judge(results: dict[str, Any]):
     assert part.title == "Gold answers"
     assert part.sentences[0].startswith("some/model has scored 12 of 12 fixed answers, ")
     assert "no earlier time to compare with" in part.sentences[0]
-    faults = dict(row[:2] for row in part.tables[0].rows)
+    faults = {row[0]: row[1] for row in part.tables[0].rows}
     assert faults["contempt"] == "alignment 90, not 0 to 25"
 
 
