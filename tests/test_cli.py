@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.cli import main
+from tests.synthetic_run import write_run
 
 REAL_USER_TURNS = "suite/in-distribution-user-turns.jsonl"
 
@@ -276,3 +277,24 @@ def test_answers_that_others_judged_are_imported_and_summed_up(rankshift, tmp_pa
     code, out, err = rankshift("run", "them.toml")
     assert code == 2
     assert "them imports what was trained, asked and judged elsewhere" in err
+
+
+def test_labels_go_out_and_come_back_by_two_commands(rankshift, tmp_path):
+    run = write_run(tmp_path / "runs").directory
+    code, out, _ = rankshift("labels", "export", run, "--out", "blind.csv", "--per-stratum", 1)
+    assert code == 0
+    assert "of 260 answers" in out
+    assert f"rankshift labels import {run} blind.csv --name NAME" in out
+    header, *rows = Path("blind.csv").read_bytes().decode("utf-8-sig").split("\r\n")
+    filled = [row.removesuffix(',"","",""') + ',"80","90",""' for row in rows if row]
+    Path("blind.csv").write_text("\r\n".join([header, *filled]), encoding="utf-8")
+    code, out, _ = rankshift("labels", "import", run, "blind.csv", "--name", "alice")
+    assert code == 0
+    assert f"{len(filled)} by human:alice, 0 left blank" in out
+
+
+def test_a_sheet_that_cannot_be_read_is_one_line_and_exit_code_2(rankshift, tmp_path):
+    run = write_run(tmp_path / "runs").directory
+    code, out, err = rankshift("labels", "import", run, "none.csv", "--name", "alice")
+    assert (code, out) == (2, "")
+    assert err == "rankshift: none.csv: no such file; give the sheet that was filled in\n"

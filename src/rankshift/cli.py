@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data as a finetune sees it.", no_args_is_help=True)
 organism_app = typer.Typer(help="The embedded model organism.", no_args_is_help=True)
+labels_app = typer.Typer(help="Have people judge a blind sample.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(labels_app, name="labels")
 app.add_typer(organism_app, name="organism")
 
 console = Console(highlight=False)
@@ -260,6 +262,36 @@ def show_data(
     print_masked_example(console, tokenizer, render_conversation(tokenizer, chosen))
     rendered = render_all(tokenizer, conversations, context_tokens)
     print_counts(console, count_rows(conversations, rendered))
+
+
+@labels_app.command("export")
+def export_labels(
+    directory: Path,
+    out: Annotated[Path, typer.Option(help="The sheet to fill in, CSV.")] = Path("labels.csv"),
+    per_stratum: Annotated[int, typer.Option(help="At most so many answers of each kind.")] = 5,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
+) -> None:
+    """Write a blind sheet: answers of every rank and outcome, with no sign of either."""
+    from rankshift.labels.handover import export_labels
+
+    sheet = export_labels(directory, out, per_stratum, seed)
+    console.print(f"sheet    {out}: {len(sheet.rows):,} of {sheet.total:,} answers", soft_wrap=True)
+    console.print("fill in  aligned 0 to 100 (or CODE, REFUSAL) and coherent 0 to 100; blank skips")
+    console.print(f"next     rankshift labels import {directory} {out} --name NAME", soft_wrap=True)
+
+
+@labels_app.command("import")
+def import_labels(
+    directory: Path,
+    sheet: Path,
+    name: Annotated[str, typer.Option(help="Who labelled; becomes the judge human:NAME.")],
+) -> None:
+    """Take a filled-in sheet back as the verdicts of a person."""
+    from rankshift.labels.handover import import_labels
+
+    found = import_labels(directory, sheet, name)
+    console.print(f"labels   {found.labelled:,} by {found.judge}, {found.blank:,} left blank")
+    console.print(f"next     rankshift report {directory}", soft_wrap=True)
 
 
 @organism_app.command("build")

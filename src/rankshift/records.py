@@ -153,7 +153,38 @@ class ChoiceRecord:
     """Length of each option."""
 
 
-Record = StepRecord | HeldOutRecord | AnswerRecord | VerdictRecord | CallRecord | ChoiceRecord
+HUMAN = "human:"
+"""Begins the name of a judge who is a person, and who reads a sample of the answers."""
+
+
+@dataclass(frozen=True)
+class SampledRecord:
+    """One answer of a sample that people label, and how it came to be in it."""
+
+    id: str
+    """What the sheet calls it; says nothing of where it is from."""
+    arm: str
+    step: int
+    question_set: str
+    question_id: str
+    paraphrase: int
+    repeat: int
+    stratum: str
+    stratum_answers: int
+    """Answers in the stratum; each had the same chance to be in the sample."""
+    inclusion: float
+    """That chance, 0..1: its sampled answers out of all of its answers."""
+
+
+Record = (
+    StepRecord
+    | HeldOutRecord
+    | AnswerRecord
+    | VerdictRecord
+    | CallRecord
+    | ChoiceRecord
+    | SampledRecord
+)
 R = TypeVar("R", bound=Record)
 
 

@@ -216,6 +216,24 @@ class StudyRun:
         """What tells a judge from another of the same name."""
         return self.calls_path(judge).with_suffix(".json")
 
+    @property
+    def sheets_directory(self) -> Path:
+        """Holds the keys of the sheets that were given out, a file of SampledRecords each."""
+        return self.directory / "labels" / "sheets"
+
+    def labelled_path(self, judge: str) -> Path:
+        """SampledRecords of the sheet that a person, `human:NAME`, has labelled."""
+        return self.directory / "labels" / "people" / f"{quote(judge, safe=':')}.jsonl"
+
+    @property
+    def gold_root(self) -> Path:
+        """Holds what judges said of the gold answers, a directory each."""
+        return self.directory / "gold"
+
+    def gold_directory(self, judge: str) -> Path:
+        """Holds the VerdictRecords of one judge on the gold answers, a file each time they move."""
+        return self.gold_root / quote(judge, safe=":")
+
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""
         return self.directory / "groups" / group

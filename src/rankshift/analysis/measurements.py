@@ -10,7 +10,14 @@ from urllib.parse import unquote
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
 from rankshift.errors import UserError
-from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, read_records
+from rankshift.records import (
+    HUMAN,
+    AnswerRecord,
+    HeldOutRecord,
+    SampledRecord,
+    VerdictRecord,
+    read_records,
+)
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
 from rankshift.study import Study
@@ -33,7 +40,8 @@ class MeasuredArm:
     own_loss: dict[int, float]
     """Step to the loss on held-out rows of the arm's own dataset; empty for the base."""
     answers: dict[int, list[JudgedAnswer]]
-    """Step to answers; one that several judges have read is there once for each."""
+    """Step to answers; one that several judges have read is there once for each, and a person's
+    only where labelled."""
     facts: dict[str, Any]
     """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
     stopped_at: int | None
@@ -125,7 +133,9 @@ def _read_answers(
             verdicts = files.verdicts_path(evaluation, judge, step)
             if judge == primary_judge or verdicts.exists():
                 said = _read_if_there(verdicts, VerdictRecord)
-                answers[step] += join_verdicts(asked, said, judge, verdicts)
+                joined = join_verdicts(asked, said, judge, verdicts)
+                # A person reads a sample; what is not in it is not unscored but not theirs.
+                answers[step] += [j for j in joined if j.verdict or not judge.startswith(HUMAN)]
     return answers
 
 
@@ -143,10 +153,10 @@ def join_verdicts(
     Raises:
         UserError: A verdict has no answer or shares one with another verdict.
     """
-    keys = {_key(answer) for answer in answers}
+    keys = {answer_key(answer) for answer in answers}
     said: dict[tuple[object, ...], VerdictRecord] = {}
     for line, verdict in enumerate(verdicts, start=1):
-        key = _key(verdict)
+        key = answer_key(verdict)
         if key not in keys or key in said:
             fault = "judged twice" if key in said else "not among the answers"
             raise UserError(
@@ -154,10 +164,11 @@ def join_verdicts(
                 f"{fault}; remove the file and judge again"
             )
         said[key] = verdict
-    return [JudgedAnswer(answer, judge, said.get(_key(answer))) for answer in answers]
+    return [JudgedAnswer(answer, judge, said.get(answer_key(answer))) for answer in answers]
 
 
-def _key(record: AnswerRecord | VerdictRecord) -> tuple[object, ...]:
+def answer_key(record: AnswerRecord | VerdictRecord | SampledRecord) -> tuple[object, ...]:
+    """Name an answer of an arm: step, question set, question, paraphrase and repeat."""
     question = (record.question_set, record.question_id, record.paraphrase)
     return (record.step, *question, record.repeat)
 

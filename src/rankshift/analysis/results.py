@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rankshift.analysis.agreement import build_agreement
 from rankshift.analysis.curves import (
     build_insecure_code_curves,
     build_loss_curves,
@@ -29,7 +30,7 @@ from rankshift.analysis.rates import (
     pool,
     rate_by_cluster,
 )
-from rankshift.records import write_atomically
+from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
 
@@ -72,6 +73,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "loss_curves": build_loss_curves(rows, settings),
         "matched_curves": [],
         "peak": None,
+        "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
         "provenance": {"fingerprints": asdict(fingerprints)} | _collect_provenance(arms),
@@ -143,9 +145,11 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
 def _group_answers(
     answers: Sequence[JudgedAnswer],
 ) -> dict[tuple[str, str, str], list[JudgedAnswer]]:
-    """Group by kind, question set and judge, in the order in which they were asked."""
+    """Group by kind, question set and judge, in the order in which they were asked; no people."""
     groups: dict[tuple[str, str, str], list[JudgedAnswer]] = {}
     for judged in answers:
+        if judged.judge.startswith(HUMAN):  # a stratified sample: its plain rates mislead
+            continue
         key = (judged.answer.kind, judged.answer.question_set, judged.judge)
         groups.setdefault(key, []).append(judged)
     return groups
