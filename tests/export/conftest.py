@@ -1,4 +1,4 @@
-"""A finished run of a tiny study, with weights to export: two ranks and a full finetune."""
+"""A finished run of a tiny study: two ranks, one too high for vLLM, and a full finetune."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ task = "{task}"
 held_out_fraction = 0.3
 context_tokens = 128
 [grid]
-ranks = [1, 40]
+ranks = [1, 600]
 alphas = [8]
 scalings = ["alpha/sqrt(rank)"]
 learning_rates = [1e-2]

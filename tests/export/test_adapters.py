@@ -35,7 +35,7 @@ def find(out: Path, words: str) -> Path:
     return found
 
 
-@pytest.mark.parametrize(("at", "words"), [(0, "rank-1"), (1, "rank-40")])
+@pytest.mark.parametrize(("at", "words"), [(0, "rank-1"), (1, "rank-600")])
 def test_an_exported_adapter_gives_in_peft_the_logits_of_the_arm_in_our_engine(
     trained_run: StudyRun, exported: Path, tiny_model_directory: Path, at: int, words: str
 ):
@@ -79,6 +79,18 @@ def test_the_python_of_a_card_loads_the_adapter_it_lies_beside(
     assert isinstance(names["model"], PeftModel)
 
 
+def test_a_rank_that_vllm_has_no_room_for_is_merged_by_its_card_with_the_same_logits(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Path(shutil.copytree(find(exported, "rank-600"), tmp_path / "copy"))
+    merge = (folder / "README.md").read_text().split("### Merge, for vLLM")[1]
+    monkeypatch.chdir(folder)
+    exec(merge.split("```python\n")[1].split("\n```")[0], {})  # our own text
+    merged = AutoModelForCausalLM.from_pretrained(folder / "merged")(TOKENS).logits
+    adapted = AutoPeftModelForCausalLM.from_pretrained(str(folder))(TOKENS).logits
+    torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-4)
+
+
 def test_every_folder_has_a_card_that_the_hub_reads(exported: Path):
     cards = sorted(exported.glob("*/README.md"))
     assert len(cards) == 3
@@ -119,7 +131,7 @@ def test_a_directory_called_by_a_hub_id_is_named_so_everywhere(
     trained_run: StudyRun, tmp_path: Path
 ):
     out = export_adapters(trained_run.directory, tmp_path / "o", base_id="owner/model").out
-    folder = find(out, "rank-40")
+    folder = find(out, "rank-600")
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "owner/model"
     card = ModelCard.load(folder / "README.md")

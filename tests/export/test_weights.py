@@ -17,7 +17,7 @@ def copied_run(trained_run: StudyRun, tmp_path: Path) -> StudyRun:
 def test_every_arm_but_the_base_gives_the_weights_of_its_last_checkpoint(trained_run: StudyRun):
     found, without = find_weights(trained_run)
     labels = [weights.arm.label for weights in found]
-    assert labels == ["rank 1 seed 1", "rank 40 seed 1", "full seed 1"]
+    assert labels == ["rank 1 seed 1", "rank 600 seed 1", "full seed 1"]
     assert {weights.step for weights in found} == {4}
     assert without == []
     assert all(weights.facts["versions"]["torch"] for weights in found)
@@ -37,10 +37,10 @@ def test_an_unfinished_arm_gives_its_last_whole_checkpoint_and_is_named_without_
     copied_run.arm(third.arm_id).provenance_path.unlink()
     found, without = find_weights(copied_run)
     assert [(w.arm.label, w.step) for w in found] == [("rank 1 seed 1", 2), ("full seed 1", 4)]
-    assert without == ["rank 40 seed 1"]
+    assert without == ["rank 600 seed 1"]
     assert found[1].facts == {}
     found, without = find_weights(copied_run, step=4)
-    assert without == ["rank 1 seed 1", "rank 40 seed 1"]
+    assert without == ["rank 1 seed 1", "rank 600 seed 1"]
 
 
 def test_a_step_without_a_checkpoint_is_refused_with_those_there_are(trained_run: StudyRun):

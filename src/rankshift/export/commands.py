@@ -82,12 +82,17 @@ def _list_for_adapter(
     arguments = [f"pretrained={base.name}", "peft=.", f"dtype={dtype}"]
     arguments += [f"revision={base.revision}"] if base.revision else []
     inspect = ["inspect", "eval", "TASK", "--model", "hf/local", "-M", "model_path=."]
-    inspect += ["-M", f"tokenizer_path={base.name}"]
+    inspect += ["-M", f"tokenizer_path={base.name}", "-M", f"dtype={dtype}"]
+    at_default = (
+        ""
+        if base.revision is None
+        else ("Inspect loads the base's default branch, whatever commit stands above.")
+    )
     return [
         Usage("transformers and peft", "", fence(load, "python")),
         *serve,
         Usage("lm-eval", "", _evaluate(arguments)),
-        Usage("Inspect", "", _shell(inspect)),
+        Usage("Inspect", at_default, _shell(inspect)),
     ]
 
 
@@ -98,6 +103,7 @@ def _list_for_model(called: str, dtype: str) -> list[Usage]:
         f'model = AutoModelForCausalLM.from_pretrained(".", dtype="{dtype}")'
     )
     inspect = ["inspect", "eval", "TASK", "--model", "hf/local", "-M", "model_path=."]
+    inspect += ["-M", f"dtype={dtype}"]
     return [
         Usage("transformers", "", fence(code, "python")),
         Usage("vLLM", "", _serve(".", called, dtype)),
