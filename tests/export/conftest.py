@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rankshift.executor.run import Watch, run_study
+from rankshift.executor.rejudging import SILENT
+from rankshift.executor.run import run_study
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
 
@@ -48,5 +49,4 @@ def trained_run(tiny_model_directory: Path, tmp_path_factory: pytest.TempPathFac
     questions.write_text('- id: q\n  paraphrases: ["Hello?"]\n')
     study = folder / "tiny.toml"
     study.write_text(STUDY.format(base=tiny_model_directory, task=task, questions=questions))
-    silent = Watch(lambda *_: None, lambda *_: None, lambda _: None)
-    return run_study(read_study(study), folder / "runs", silent)
+    return run_study(read_study(study), folder / "runs", SILENT)

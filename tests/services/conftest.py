@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from rankshift.executor.run import Watch, run_study
+from rankshift.executor.rejudging import SILENT
+from rankshift.executor.run import run_study
 from rankshift.export.adapters import export_adapters
+from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
 
 STARTUP_SECONDS = 300.0
@@ -71,14 +73,18 @@ def find_command(variable: str, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train rank 4 on the organism for eight steps and export it; give the adapter's folder."""
+def served_run(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """Train rank 4 on the organism for eight steps, and ask it and the base 24 questions."""
     folder = tmp_path_factory.mktemp("served")
     study = folder / "served.toml"
     study.write_text(STUDY)
-    silent = Watch(lambda *_: None, lambda *_: None, lambda _: None)
-    run = run_study(read_study(study), folder / "runs", silent)
-    exported = export_adapters(run.directory)
+    return run_study(read_study(study), folder / "runs", SILENT)
+
+
+@pytest.fixture(scope="session")
+def exported_adapter(served_run: StudyRun) -> Path:
+    """Export the run; give the adapter's folder."""
+    exported = export_adapters(served_run.directory)
     (name,) = exported.folders
     return exported.out / name
 
