@@ -96,6 +96,34 @@ def test_status_says_how_far_each_arm_is(rankshift, study):
     assert out.rstrip().endswith("finished")
 
 
+def test_an_export_says_what_it_wrote_and_what_to_read(rankshift, study):
+    rankshift("run", study())
+    code, out, err = rankshift("export", "runs/s", "--adapters")
+    assert (code, err) == (0, "")
+    first, last = out.splitlines()
+    assert first.startswith("written   runs/s/export/adapters/s-rank-1-seed-1-step-1-")
+    assert last.startswith(f"next      read {first.split()[1]}/README.md")
+    code, out, _ = rankshift("export", "runs/s", "--adapters", "--json")
+    assert set(json.loads(out)["folders"].values()) == {"unchanged"}
+
+
+def test_an_export_that_cannot_be_made_is_one_line_and_exit_code_2(rankshift, study, tmp_path):
+    rankshift("run", study())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    for words, message in (
+        (["runs/s"], "say what to export, e.g. rankshift export runs/s --adapters"),
+        (["runs/t", "--adapters"], "runs/t is not a study's directory"),
+        (["runs/s", "--adapters", "--step", 7], "--step 7: weights are kept after steps 1"),
+        (["runs/s", "--adapters", "--out", "mine"], "mine holds thesis.tex, which is not an"),
+    ):
+        code, out, err = rankshift("export", *words)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"rankshift: {message}")
+        assert err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
 def test_a_plan_shows_the_groups_and_what_to_run_and_writes_nothing(rankshift, study, tmp_path):
     file = study()
     before = sorted(tmp_path.rglob("*"))

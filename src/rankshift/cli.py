@@ -198,6 +198,36 @@ def report(directory: Path, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def export(
+    directory: Path,
+    adapters: Annotated[
+        bool, typer.Option("--adapters", help="Weights of every arm, each with a model card.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to; else DIRECTORY/export/.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Which checkpoint; else each arm's last.")
+    ] = None,
+    base_id: Annotated[str | None, typer.Option(help="Hub id to name the base by.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand a run, finished or not, to other programs in their own formats."""
+    if not adapters:
+        raise UserError(f"say what to export, e.g. rankshift export {directory} --adapters")
+    from rankshift.export.adapters import export_adapters
+
+    exported = export_adapters(directory, out, step, base_id)
+    if as_json:
+        print(json.dumps(asdict(exported), indent=2, default=str))
+        return
+    for name, state in exported.folders.items():
+        console.print(f"{state:<9} {exported.out / name}", soft_wrap=True, markup=False)
+    for label in exported.without_weights:
+        console.print(f"left out  {label}: no such checkpoint yet", soft_wrap=True, markup=False)
+    first = exported.out / next(iter(exported.folders)) / "README.md"
+    console.print(f"next      read {first}: what it is, and how to load it", soft_wrap=True)
+
+
+@app.command()
 def status(directory: Path, as_json: AsJson = False) -> None:
     """Say how far each arm of a run is; never waits for the run."""
     from rankshift.status import describe_progress
