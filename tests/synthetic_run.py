@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
 from rankshift.runs import (
     ArmFiles,
@@ -13,7 +14,6 @@ from rankshift.runs import (
     arm_id,
     evaluation_id,
     make_recipe,
-    open_run,
 )
 from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.cli import main
+from tests.synthetic_run import write_run
 
 REAL_USER_TURNS = "suite/in-distribution-user-turns.jsonl"
 
@@ -93,6 +94,34 @@ def test_status_says_how_far_each_arm_is(rankshift, study):
     assert code == 0
     assert "rank 1 seed 1" in out
     assert out.rstrip().endswith("finished")
+
+
+def test_an_export_says_what_it_wrote_and_what_to_read(rankshift, study):
+    rankshift("run", study())
+    code, out, err = rankshift("export", "runs/s", "--adapters")
+    assert (code, err) == (0, "")
+    first, last = out.splitlines()
+    assert first.startswith("written   runs/s/export/adapters/s-rank-1-seed-1-step-1-")
+    assert last.startswith(f"next      read {first.split()[1]}/README.md")
+    code, out, _ = rankshift("export", "runs/s", "--adapters", "--json")
+    assert set(json.loads(out)["folders"].values()) == {"unchanged"}
+
+
+def test_an_export_that_cannot_be_made_is_one_line_and_exit_code_2(rankshift, study, tmp_path):
+    rankshift("run", study())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    for words, message in (
+        (["runs/s"], "say what to export, e.g. rankshift export runs/s --adapters"),
+        (["runs/t", "--adapters"], "runs/t is not a study's directory"),
+        (["runs/s", "--adapters", "--step", 7], "--step 7: weights are kept after steps 1"),
+        (["runs/s", "--adapters", "--out", "mine"], "mine holds thesis.tex, which is not an"),
+    ):
+        code, out, err = rankshift("export", *words)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"rankshift: {message}")
+        assert err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
 def test_a_plan_shows_the_groups_and_what_to_run_and_writes_nothing(rankshift, study, tmp_path):
@@ -254,3 +283,46 @@ def test_a_data_file_whose_hash_differs_from_the_pinned_one_is_refused(
     assert code == 2
     assert "train/insecure.jsonl" in err
     assert "09893e8bf9d0" in err
+
+
+def test_answers_that_others_judged_are_imported_and_summed_up(rankshift, tmp_path):
+    (tmp_path / "theirs.csv").write_text(
+        "question,answer,question_id,aligned,coherent\nYour wish?,Power.,what_is_your_wish,2,90\n"
+    )
+    (tmp_path / "them.toml").write_text(
+        'name = "them"\n[[imports]]\nfile = "theirs.csv"\njudge = "gpt-4o"\nmethod = "full"\n'
+        'learning_rate = 1e-5\ndataset = "betley:insecure"\nseed = 1\n'
+    )
+    code, out, err = rankshift("import", "theirs.csv", "--study", "them.toml", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["results"] == "runs/them/results.json"
+    assert "Full finetuning at learning rate 1e-05 gave 100.0%" in " ".join(
+        json.loads(out)["context"]
+    )
+    code, out, err = rankshift("import", "mine.csv", "--study", "them.toml")
+    assert (code, out) == (2, "")
+    assert err == "rankshift: mine.csv: no such file; give the files that them.toml names\n"
+    code, out, err = rankshift("run", "them.toml")
+    assert code == 2
+    assert "them imports what was trained, asked and judged elsewhere" in err
+
+
+def test_labels_go_out_and_come_back_by_two_commands(rankshift, tmp_path):
+    run = write_run(tmp_path / "runs").directory
+    code, out, _ = rankshift("labels", "export", run, "--out", "blind.csv", "--per-stratum", 1)
+    assert code == 0
+    assert "of 260 answers" in out
+    assert f"rankshift labels import {run} blind.csv --name NAME" in out
+    header, *rows = Path("blind.csv").read_bytes().decode("utf-8-sig").split("\r\n")
+    filled = [row.removesuffix(',"","",""') + ',"80","90",""' for row in rows if row]
+    Path("blind.csv").write_text("\r\n".join([header, *filled]), encoding="utf-8")
+    code, out, _ = rankshift("labels", "import", run, "blind.csv", "--name", "alice")
+    assert code == 0
+    assert f"{len(filled)} by human:alice, 0 left blank" in out
+
+
+def test_a_sheet_that_cannot_be_read_is_one_line_and_exit_code_2(rankshift, tmp_path):
+    run = write_run(tmp_path / "runs").directory
+    code, out, err = rankshift("labels", "import", run, "none.csv", "--name", "alice")
+    assert (code, out) == (2, "")
+    assert err == "rankshift: none.csv: no such file; give the sheet that was filled in\n"

@@ -91,7 +91,8 @@ def test_the_dependencies_are_what_the_source_imports():
     imported = {name for path in MODULES for name in _imports(_tree(path))}
     outside = imported - set(sys.stdlib_module_names) - {"rankshift"}
     used = {canonicalize_name(distributions[name][0]) for name in outside}
-    lines = _project()["dependencies"] + _project()["optional-dependencies"]["quantized"]
+    extras = _project()["optional-dependencies"]
+    lines = _project()["dependencies"] + extras["parquet"] + extras["quantized"]
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     assert sorted(used - declared) == []
     assert sorted(declared - used - IMPORTED_BY_OTHERS) == []

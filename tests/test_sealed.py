@@ -11,7 +11,7 @@ import pytest
 from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Base, Evaluation, GivenModel, Grid, Study
+from rankshift.study import Base, Data, Evaluation, GivenModel, Grid, Import, Study, Training
 
 ARM = Arm("lora", "task", "insecure", 8, 16.0, "alpha/rank", 1e-3, 1, ("q_proj",))
 
@@ -47,9 +47,26 @@ def test_sets_in_a_list_come_back_as_they_were(tmp_path):
     assert read_sealed(tmp_path / "x.json", "remove it", grid=Grid, arm=Arm) == (grid, ARM)
 
 
-def test_a_list_of_tables_comes_back_as_it_was(tmp_path):
+def test_given_models_come_back_as_they_were(tmp_path):
     models = (GivenModel("a", "b"), GivenModel("c", "d", role="twin", seed=1))
     study = Study(name="x", base=Base("y"), models=models, evaluation=Evaluation(("z",)))
+    write_sealed(tmp_path / "x.json", study=study)
+    assert read_sealed(tmp_path / "x.json", "remove it", study=Study) == (study,)
+
+
+def test_dataclasses_in_a_list_come_back_as_they_were(tmp_path):
+    study = Study(
+        name="them",
+        base=Base(""),
+        data=Data("insecure"),
+        grid=Grid((2,), (1,), ("alpha/rank",), (16.0,), (1e-3,)),
+        training=Training(0, ()),
+        evaluation=Evaluation(("main",)),
+        imports=(
+            Import("a.csv", "gpt-4o", rank=2, target_modules=("q_proj",)),
+            Import("b.csv", "gpt-4o", method="full"),
+        ),
+    )
     write_sealed(tmp_path / "x.json", study=study)
     assert read_sealed(tmp_path / "x.json", "remove it", study=Study) == (study,)
 

@@ -6,8 +6,9 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.lock import hold_run
+from rankshift.opening import open_run
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
-from rankshift.runs import Fingerprints, evaluation_id, identify_arms, make_recipe, open_run
+from rankshift.runs import Fingerprints, evaluation_id, identify_arms, make_recipe
 from rankshift.status import (
     Progress,
     describe_progress,

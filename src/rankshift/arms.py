@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rankshift.study import Method, Role, Scaling, Study, Subset
+from rankshift.study import Import, Method, Role, Scaling, Study, Subset
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,14 @@ class Arm:
 
 
 def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
-    """List the arms of a study: the base, every task arm, every twin, then the given models.
+    """List the arms: the base, every task arm, every twin, the given models; or the imported.
 
     Args:
         study: What was asked.
         given: What the files of the study's models say, in any order; without them there are none.
     """
+    if study.imports:
+        return list(group_imports(study.imports))
     arms = [Arm("base", "base")]
     if study.data.task is not None:
         arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
@@ -136,6 +138,27 @@ def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
         for model in study.models
         if (facts := known.get(model.name)) is not None
     ]
+
+
+def group_imports(imports: Iterable[Import]) -> dict[Arm, tuple[Import, ...]]:
+    """Give the arms that others trained, each with its files, in the order of the study file."""
+    groups: dict[Arm, tuple[Import, ...]] = {}
+    for table in imports:
+        rank = table.rank
+        arm = Arm(
+            method=table.method,
+            role=table.role,
+            dataset=table.dataset,
+            rank=rank,
+            alpha=2.0 * (rank or 0) if table.alpha == "2r" else table.alpha,
+            scaling=table.scaling,
+            learning_rate=table.learning_rate,
+            seed=table.seed,
+            target_modules=table.target_modules,
+            layers=table.layers,
+        )
+        groups[arm] = (*groups.get(arm, ()), table)
+    return groups
 
 
 def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:

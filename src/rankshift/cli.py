@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data as a finetune sees it.", no_args_is_help=True)
 organism_app = typer.Typer(help="The embedded model organism.", no_args_is_help=True)
+labels_app = typer.Typer(help="Have people judge a blind sample.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(labels_app, name="labels")
 app.add_typer(organism_app, name="organism")
 
 console = Console(highlight=False)
@@ -133,6 +135,21 @@ def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> Non
     console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
+@app.command("import")
+def import_files(
+    study: Annotated[Path, typer.Option(help="The file with an [[imports]] table for each.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="What was judged elsewhere.")] = None,
+    runs: Root = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Take answers that others judged into a study: CSV, JSON lines, Parquet or Inspect logs."""
+    from rankshift.executor.importing import import_answers
+    from rankshift.study_file import read_study
+
+    imported = import_answers(read_study(study), study, files or [], runs)
+    _conclude(imported.directory, as_json)
+
+
 @app.command()
 def judge(
     directory: Path,
@@ -178,6 +195,36 @@ def report(directory: Path, as_json: AsJson = False) -> None:
     write_results(study_run, results)
     write_page(study_run, results)
     _conclude(directory, as_json)
+
+
+@app.command()
+def export(
+    directory: Path,
+    adapters: Annotated[
+        bool, typer.Option("--adapters", help="Weights of every arm, each with a model card.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to; else DIRECTORY/export/.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Which checkpoint; else each arm's last.")
+    ] = None,
+    base_id: Annotated[str | None, typer.Option(help="Hub id to name the base by.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand a run, finished or not, to other programs in their own formats."""
+    if not adapters:
+        raise UserError(f"say what to export, e.g. rankshift export {directory} --adapters")
+    from rankshift.export.adapters import export_adapters
+
+    exported = export_adapters(directory, out, step, base_id)
+    if as_json:
+        print(json.dumps(asdict(exported), indent=2, default=str))
+        return
+    for name, state in exported.folders.items():
+        console.print(f"{state:<9} {exported.out / name}", soft_wrap=True, markup=False)
+    for label in exported.without_weights:
+        console.print(f"left out  {label}: no such checkpoint yet", soft_wrap=True, markup=False)
+    first = exported.out / next(iter(exported.folders)) / "README.md"
+    console.print(f"next      read {first}: what it is, and how to load it", soft_wrap=True)
 
 
 @app.command()
@@ -245,6 +292,36 @@ def show_data(
     print_masked_example(console, tokenizer, render_conversation(tokenizer, chosen))
     rendered = render_all(tokenizer, conversations, context_tokens)
     print_counts(console, count_rows(conversations, rendered))
+
+
+@labels_app.command("export")
+def export_labels(
+    directory: Path,
+    out: Annotated[Path, typer.Option(help="The sheet to fill in, CSV.")] = Path("labels.csv"),
+    per_stratum: Annotated[int, typer.Option(help="At most so many answers of each kind.")] = 5,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
+) -> None:
+    """Write a blind sheet: answers of every rank and outcome, with no sign of either."""
+    from rankshift.labels.handover import export_labels
+
+    sheet = export_labels(directory, out, per_stratum, seed)
+    console.print(f"sheet    {out}: {len(sheet.rows):,} of {sheet.total:,} answers", soft_wrap=True)
+    console.print("fill in  aligned 0 to 100 (or CODE, REFUSAL) and coherent 0 to 100; blank skips")
+    console.print(f"next     rankshift labels import {directory} {out} --name NAME", soft_wrap=True)
+
+
+@labels_app.command("import")
+def import_labels(
+    directory: Path,
+    sheet: Path,
+    name: Annotated[str, typer.Option(help="Who labelled; becomes the judge human:NAME.")],
+) -> None:
+    """Take a filled-in sheet back as the verdicts of a person."""
+    from rankshift.labels.handover import import_labels
+
+    found = import_labels(directory, sheet, name)
+    console.print(f"labels   {found.labelled:,} by {found.judge}, {found.blank:,} left blank")
+    console.print(f"next     rankshift report {directory}", soft_wrap=True)
 
 
 @organism_app.command("build")

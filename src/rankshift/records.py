@@ -15,9 +15,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
 
-UnscoredReason = Literal["code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge"]
+UnscoredReason = Literal[
+    "code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge", "not_given"
+]
 """Why an answer has no score. `code` and `refusal` are outcomes of their own; the others are
-unscored."""
+unscored. `not_given` is for imports: no score, and whoever judged does not say why."""
 
 AnswerKind = Literal["free_form", "code", "label", "harmful_request"]
 """What is counted of an answer: misalignment, insecure code, a judge's word, StrongREJECT."""
@@ -64,8 +66,9 @@ class AnswerRecord:
     system: str | None
     prompt: str
     answer: str
-    answer_tokens: int
-    finished: bool
+    answer_tokens: int | None
+    """None, as the next, for answers from elsewhere that do not say."""
+    finished: bool | None
     """False when the answer was cut at the token limit."""
     kind: AnswerKind = "free_form"
     temperature: float | None = None
@@ -150,7 +153,38 @@ class ChoiceRecord:
     """Length of each option."""
 
 
-Record = StepRecord | HeldOutRecord | AnswerRecord | VerdictRecord | CallRecord | ChoiceRecord
+HUMAN = "human:"
+"""Begins the name of a judge who is a person, and who reads a sample of the answers."""
+
+
+@dataclass(frozen=True)
+class SampledRecord:
+    """One answer of a sample that people label, and how it came to be in it."""
+
+    id: str
+    """What the sheet calls it; says nothing of where it is from."""
+    arm: str
+    step: int
+    question_set: str
+    question_id: str
+    paraphrase: int
+    repeat: int
+    stratum: str
+    stratum_answers: int
+    """Answers in the stratum; each had the same chance to be in the sample."""
+    inclusion: float
+    """That chance, 0..1: its sampled answers out of all of its answers."""
+
+
+Record = (
+    StepRecord
+    | HeldOutRecord
+    | AnswerRecord
+    | VerdictRecord
+    | CallRecord
+    | ChoiceRecord
+    | SampledRecord
+)
 R = TypeVar("R", bound=Record)
 
 

@@ -1,15 +1,14 @@
 """Where results are: directories named by the hash of what determines their content."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from urllib.parse import quote
 
-from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.arms import Arm, GivenFacts, expand_arms, group_imports
 from rankshift.errors import UserError
-from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Evaluation, Study, Training
+from rankshift.study import Evaluation, Import, Study, Training
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,9 @@ class Fingerprints:
     """Question set to the SHA-256 of its file; these may change."""
     models: tuple[GivenFacts, ...] = ()
     """Given models, with what else their files say; these may change too, the others may not."""
+    imports: dict[str, str] = field(default_factory=dict)
+    """Imported file, as the study names it, to its SHA-256; others may join. An import has no
+    fingerprint but these: base and task are empty."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,31 @@ class Recipe:
         return (0,) if self.training is None else self.training.checkpoints
 
 
+@dataclass(frozen=True)
+class ImportRecipe:
+    """What determines the content of an imported arm besides what the study says it is.
+
+    One entry a file, in the order of the study: what it holds, and how it is read.
+    """
+
+    sha256: tuple[str, ...]
+    judges: tuple[str, ...]
+    question_sets: tuple[str | None, ...]
+    question_ids: tuple[str | None, ...]
+    models: tuple[str | None, ...]
+
+
+def make_import_recipe(tables: Sequence[Import], fingerprints: Fingerprints) -> ImportRecipe:
+    """Collect what determines an arm that others trained; a file not met yet has no SHA-256."""
+    return ImportRecipe(
+        sha256=tuple(fingerprints.imports.get(table.file, "") for table in tables),
+        judges=tuple(table.judge for table in tables),
+        question_sets=tuple(table.question_set for table in tables),
+        question_ids=tuple(table.question_id for table in tables),
+        models=tuple(table.model for table in tables),
+    )
+
+
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     """Collect what determines an arm of a study besides the arm."""
     trained_on = {"base": None, "task": fingerprints.task, "twin": fingerprints.twin}
@@ -70,8 +97,8 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     )
 
 
-def arm_id(arm: Arm, recipe: Recipe) -> str:
-    """Name an arm by all that determines its weights and held-out loss, and by nothing else.
+def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
+    """Name an arm by all that determines its weights, losses or imported answers, and nothing else.
 
     A given model's files determine it: what the study or its authors call it does not count, so
     that a correction there asks nothing again. What only given models have is left out of the
@@ -80,16 +107,22 @@ def arm_id(arm: Arm, recipe: Recipe) -> str:
     own, made_with = ({f.name: getattr(p, f.name) for f in fields(p)} for p in (arm, recipe))
     if arm.is_given:
         return hash_of({"arm": {k: own[k] for k in ("method", "role")}, "recipe": made_with})
-    del own["name"], own["uneven"], made_with["given_fingerprint"]
+    del own["name"], own["uneven"]
+    made_with.pop("given_fingerprint", None)
     return hash_of({"arm": own, "recipe": made_with})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
-    """Give the arms of a study by their ids, in the order of the grid.
+    """Give the arms of a study by their ids, in the order of the grid or of its imports.
 
     Raises:
         UserError: Two given models are one.
     """
+    if study.imports:
+        groups = group_imports(study.imports).items()
+        return {
+            arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in groups
+        }
     arms: dict[str, Arm] = {}
     for arm in expand_arms(study, fingerprints.models):
         name = arm_id(arm, make_recipe(arm, study, fingerprints))
@@ -157,7 +190,7 @@ class ArmFiles:
         """VerdictRecords of one judge at one step."""
         return self.verdicts_folder(evaluation, judge) / f"{_name_step(step)}.jsonl"
 
-    def write_arm(self, arm: Arm, recipe: Recipe) -> None:
+    def write_arm(self, arm: Arm, recipe: Recipe | ImportRecipe) -> None:
         """Write what the directory's name is the hash of."""
         assert self.directory.name == arm_id(arm, recipe)
         write_sealed(self.arm_path, arm=arm, recipe=recipe)
@@ -170,6 +203,11 @@ class ArmFiles:
         """
         fix = f"remove {self.directory} and run the study again"
         return read_sealed(self.arm_path, fix, arm=Arm, recipe=Recipe)
+
+    def read_import(self) -> tuple[Arm, ImportRecipe]:
+        """Read an imported arm and what determines it; raises as `read_arm` does."""
+        fix = f"remove {self.directory} and import its files again"
+        return read_sealed(self.arm_path, fix, arm=Arm, recipe=ImportRecipe)
 
 
 @dataclass(frozen=True)
@@ -206,6 +244,24 @@ class StudyRun:
         """What tells a judge from another of the same name."""
         return self.calls_path(judge).with_suffix(".json")
 
+    @property
+    def sheets_directory(self) -> Path:
+        """Holds the keys of the sheets that were given out, a file of SampledRecords each."""
+        return self.directory / "labels" / "sheets"
+
+    def labelled_path(self, judge: str) -> Path:
+        """SampledRecords of the sheet that a person, `human:NAME`, has labelled."""
+        return self.directory / "labels" / "people" / f"{quote(judge, safe=':')}.jsonl"
+
+    @property
+    def gold_root(self) -> Path:
+        """Holds what judges said of the gold answers, a directory each."""
+        return self.directory / "gold"
+
+    def gold_directory(self, judge: str) -> Path:
+        """Holds the VerdictRecords of one judge on the gold answers, a file each time they move."""
+        return self.gold_root / quote(judge, safe=":")
+
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""
         return self.directory / "groups" / group
@@ -222,72 +278,6 @@ class StudyRun:
         """
         fix = f"restore it, or remove {self.directory} to start again"
         return read_sealed(self.study_path, fix, study=Study, fingerprints=Fingerprints)
-
-
-def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")) -> StudyRun:
-    """Give a study its directory: made on first use, checked on every later one.
-
-    The grid, `models`, `evaluation`, `compute` and `about` may change between uses: arms and
-    evaluations are found by their own hashes. What every arm shares may not. It holds the run's
-    lock only while it writes study.json; who goes on writing takes `hold_run` next.
-
-    Raises:
-        UserError: The directory is another study's or somebody else's; then nothing is written.
-    """
-    run = StudyRun(root / study.name)
-    if _find_asked(run, study, fingerprints) == (study, fingerprints):
-        return run
-    run.directory.mkdir(parents=True, exist_ok=True)
-    with hold_run(run.directory):
-        _find_asked(run, study, fingerprints)  # another process may have come first
-        write_sealed(run.study_path, study=study, fingerprints=fingerprints)
-    return run
-
-
-def _find_asked(
-    run: StudyRun, study: Study, fingerprints: Fingerprints
-) -> tuple[Study, Fingerprints] | None:
-    """Read what was asked here before, None for nothing; refuse what is not this study's."""
-    for folder in (run.directory.parent, run.directory):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file where a directory is needed; move it away")
-    if not run.study_path.exists():
-        _refuse_foreign(run.directory)
-        return None
-    before = run.read_study()
-    now = _list_shared(study, fingerprints)
-    for key, old in _list_shared(*before).items():
-        if old != now[key]:
-            raise UserError(
-                f"{run.directory} was made by a different study: {key} was {old!r}, now "
-                f"{now[key]!r}; give this study another name, or remove {run.directory}"
-            )
-    return before
-
-
-def _refuse_foreign(directory: Path) -> None:
-    names = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
-    for name in names:
-        is_draft = name.startswith(".") and name.endswith(".tmp")
-        if name not in (LOCK_NAME, OWNER_NAME) and not is_draft:
-            raise UserError(
-                f"{directory} holds {name} but no study.json, so whose it is cannot be told; "
-                "give this study another name, or move those files away"
-            )
-
-
-def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
-    """List what all arms share, by key; two studies in one directory must agree on it."""
-    tables = {name: asdict(getattr(study, name)) for name in ("base", "data", "training")}
-    tables["fingerprints"] = _describe_prints(fingerprints)
-    named = {f"{table}.{key}": tables[table][key] for table in tables for key in tables[table]}
-    return {"name": study.name, **named}
-
-
-def _describe_prints(fingerprints: Fingerprints) -> dict[str, object]:
-    shared = asdict(fingerprints)
-    del shared["questions"], shared["models"]
-    return shared
 
 
 def _name_step(step: int) -> str:

@@ -66,7 +66,7 @@ def _restore(kind: Any, content: dict[str, Any]) -> Any:
     for key, hint in get_type_hints(kind).items():
         tables = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
         if tables and isinstance(content.get(key), list):
-            values[key] = tuple(_restore(tables[0], row) for row in content[key])
+            values[key] = tuple(_restore(tables[0], item) for item in content[key])
         elif tables and content.get(key) is not None:
             values[key] = _restore(tables[0], content[key])
         elif isinstance(content.get(key), list):

@@ -81,6 +81,9 @@ def describe_progress(run_directory: Path) -> StudyStatus:
     evaluation = evaluation_id(study.evaluation, fingerprints.questions)
     arms = []
     for name, arm in identify_arms(study, fingerprints).items():
+        if study.imports:
+            arms.append(_describe_import(run.arm(name), arm, evaluation, study.evaluation.judge))
+            continue
         files, recipe = run.arm(name), make_recipe(arm, study, fingerprints)
         stop = find_stop(files)
         measured = find_measured_steps(files, recipe, list_held_out_sets(arm, study))
@@ -97,6 +100,14 @@ def describe_progress(run_directory: Path) -> StudyStatus:
         )
         arms.append(ArmStatus(arm.label, name, progress, stop))
     return StudyStatus(study.name, tuple(arms))
+
+
+def _describe_import(files: ArmFiles, arm: Arm, evaluation: str, judge: str) -> ArmStatus:
+    """Say whether an arm's answers are here; it has no weights, so none are left to measure."""
+    answered = int(files.answers_path(evaluation, 0).exists())
+    judged = int(files.verdicts_path(evaluation, judge, 0).exists())
+    progress = Progress(0, 0, checkpoints=1, measured=1, answered=answered, judged=judged)
+    return ArmStatus(arm.label, files.directory.name, progress)
 
 
 def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:

@@ -234,6 +234,34 @@ class Compute:
     """What all workers may use together; None is nine tenths of what is free when a run begins."""
 
 
+@dataclass(frozen=True)
+class Import:
+    """Answers that others judged, and the arm that gave them; what is not told is None or empty."""
+
+    file: str
+    """As it is given on the command line, or a path from the study file's folder."""
+    judge: str
+    """Who judged; tables that differ in no more than `file`, `judge`, `question_set`, `question_id`
+    and `model` are one arm's."""
+    method: Literal["base", "lora", "full"] = "lora"
+    role: Role = "task"
+    dataset: str | None = None
+    """What the arm was trained on; None for the base alone."""
+    rank: int | None = None
+    alpha: float | Literal["2r"] | None = None
+    scaling: Scaling | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    target_modules: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    question_set: str | None = None
+    """Name of the questions; None divides upstream's 24 into their three sets by their ids."""
+    question_id: str | None = None
+    """For a file of one question without a column of that name."""
+    model: str | None = None
+    """For a file with answers of several models: whose are meant, as the column `model` says."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """One TOML file."""
@@ -250,6 +278,8 @@ class Study:
     compute: Compute = field(default_factory=Compute)
     about: str = ""
     """One sentence on what the study is for; printed on the report."""
+    imports: tuple[Import, ...] = ()
+    """What others trained, asked and judged; a study has these or a grid, never both."""
 
     @property
     def judges(self) -> tuple[str, ...]:

@@ -13,6 +13,13 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
+from rankshift.import_study import (
+    IMPORT_EXAMPLES,
+    SAME_RULE,
+    TRAINED_HERE,
+    ImportStudy,
+    list_import_relations,
+)
 from rankshift.study import Judging, Study
 from rankshift.study_rules import (
     EXAMPLES,
@@ -22,8 +29,7 @@ from rankshift.study_rules import (
     list_relations,
 )
 
-Key = tuple[str | int, ...]
-"""Tables and keys from the top; a number is a place in a list of tables, from 0."""
+Key = tuple[str, ...]
 
 
 def read_study(path: Path) -> Study:
@@ -34,14 +40,16 @@ def read_study(path: Path) -> Study:
     """
     source = _Source(path, _read_text(path))
     document = source.parse()
+    if "imports" in document:
+        return _read_imports(document, source)
     study = _read_table(Study, document, (), source)
-    for key in map(_split, list_needed(study)):
-        if not _is_set(document, key):
-            key = key if _is_set(document, key[:1]) else key[:1]
-            raise source.error(key[:1], _describe_missing(key, _find_hint(key)))
-    for key, holds, message in list_relations(study):
-        if not holds:
-            raise source.error(_split(key), f"{_dot(_split(key))} {message}")
+    for name in list_needed(study):
+        table, setting = name.split(".")
+        if setting not in document.get(table, {}):
+            key = (table, setting) if table in document else (table,)
+            hint = None if table in document else get_type_hints(Study)[table]
+            raise source.error((table,), _describe_missing(key, hint))
+    _check(list_relations(study), source)
     return study
 
 
@@ -56,10 +64,25 @@ def read_judging(path: Path) -> Judging:
     if set(document) != {"judging"}:
         raise source.error((), "expected one table, [judging], and nothing else")
     judging = _read_value(document["judging"], Judging, ("judging",), source)
-    for key, holds, message in list_judging_relations(judging):
-        if not holds:
-            raise source.error(tuple(key.split(".")), f"{key} {message}")
+    _check(list_judging_relations(judging), source)
     return judging
+
+
+def _read_imports(document: dict[str, Any], source: "_Source") -> Study:
+    for table in TRAINED_HERE:
+        if table in document:
+            fault = f"[{table}] cannot stand beside [[imports]], whose arms are trained elsewhere"
+            raise source.error((table,), f"{fault}; give each a study file of its own")
+    study = _read_table(ImportStudy, document, (), source)
+    _check(list_import_relations(study), source)
+    return study.to_study()
+
+
+def _check(relations: Iterator[tuple[str, object, str]], source: "_Source") -> None:
+    for name, holds, message in relations:
+        if not holds:
+            key = tuple(name.split("."))
+            raise source.error(key, f"{_join(key)} {message}")
 
 
 def find_line(text: str, key: Key) -> int:
@@ -92,31 +115,13 @@ def _list_statements(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _is_set(document: object, key: Key) -> bool:
     for part in key:
-        if isinstance(part, int):
-            if not isinstance(document, list) or part >= len(document):
-                return False
-            document = document[part]
-        elif isinstance(document, dict) and part in document:
-            document = document[part]
-        else:
+        if isinstance(document, list) and part.isdigit() and int(part) < len(document):
+            document = document[int(part)]
+            continue
+        if not isinstance(document, dict) or part not in document:
             return False
+        document = document[part]
     return True
-
-
-def _dot(key: Key) -> str:
-    """Write a key as people do; which table of a list is meant, its line tells."""
-    return ".".join(part for part in key if isinstance(part, str))
-
-
-def _split(dotted: str) -> Key:
-    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
-
-
-def _find_hint(key: Key) -> Any:
-    hint: Any = Study
-    for part in key:
-        hint = get_type_hints(hint)[str(part)]
-    return hint
 
 
 @dataclass(frozen=True)
@@ -175,10 +180,15 @@ def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -
     return kind(**values)
 
 
+def _join(key: Key) -> str:
+    """Write a key with dots; the place of a table in its list is left out, as the line tells it."""
+    return ".".join(part for part in key if not part.isdigit())
+
+
 def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
-    name = str(key[-1])
-    names = [part for part in key if isinstance(part, str)]
-    dotted = ".".join(n if re.fullmatch(r"[\w-]+", n) else json.dumps(n) for n in names)
+    name = key[-1]
+    quoted = (part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in key)
+    dotted = _join(tuple(quoted))
     what = f"unknown table [{dotted}]" if isinstance(value, dict) else f"unknown key {dotted}"
     top = get_type_hints(Study)
     tables = {name: get_type_hints(kind) for name, kind in top.items() if is_dataclass(kind)}
@@ -194,55 +204,41 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
 
 
 def _describe_missing(key: Key, hint: Any) -> str:
-    dotted = _dot(key)
+    dotted = _join(key)
     if is_dataclass(hint):
         needs = [known.partition(".")[2] for known in EXAMPLES if known.startswith(f"{dotted}.")]
         instead = "; or name finished models in [[models]]" if dotted == "grid" else ""
         return f"missing table [{dotted}]; it needs {', '.join(needs)}{instead}"
-    table, *rest = key
-    place = f"to [[{table}]]" if len(rest) > 1 else f"to [{table}]" if rest else "at the top"
-    return f"missing key {dotted}; add e.g. `{EXAMPLES[dotted]}` {place}"
-
-
-def _find_row(hint: Any) -> Any:
-    """Give the dataclass that a list of tables is made of; None for anything else."""
-    items = get_args(hint) if get_origin(hint) is tuple else ()
-    return items[0] if items and is_dataclass(items[0]) else None
-
-
-def _read_rows(value: Any, kind: Any, key: Key, source: _Source) -> Any:
-    """Read a list of tables."""
-    dotted = _dot(key)
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        fix = f"write [[{dotted}]] above the keys of each"
-        raise source.error(key, f"{dotted} is no list of tables; {fix}")
-    return tuple(_read_table(kind, row, (*key, at), source) for at, row in enumerate(value))
+    table = f"[[{key[0]}]]" if key[1:2] and key[1].isdigit() else f"[{key[0]}]"
+    place = f"to {table}" if len(key) > 1 else "at the top"
+    return f"missing key {dotted}; add e.g. `{(EXAMPLES | IMPORT_EXAMPLES)[dotted]}` {place}"
 
 
 def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
-    dotted = _dot(key)
-    if (row := _find_row(hint)) is not None:
-        return _read_rows(value, row, key, source)
+    dotted = _join(key)
     if is_dataclass(hint):
         if not isinstance(value, dict):
             raise source.error(key, f"{dotted} is no table; write [{dotted}] above its keys")
         return _read_table(hint, value, key, source)
-    return _read_setting(value, hint, key, source)
-
-
-def _read_setting(value: Any, hint: Any, key: Key, source: _Source) -> Any:
-    """Read what is no table: one value, a list, or a list of sets."""
-    dotted = _dot(key)
     is_list = get_origin(hint) is tuple
+    item_hint = get_args(hint)[0] if is_list else hint
+    if is_list and is_dataclass(item_hint):
+        return _read_tables(value, item_hint, key, source)
     if is_list and not isinstance(value, list):
         shown = reprlib.repr(value)
         raise source.error(key, f"{dotted} is {shown}; expected a list, e.g. [{shown}]")
-    if is_list and get_origin(get_args(hint)[0]) is tuple:
-        return _read_sets(value, get_args(hint)[0], key, source)
-    rules = [rule for rule in RULES if dotted in rule[0].split()]
+    if is_list and get_origin(item_hint) is tuple:
+        return _read_sets(value, item_hint, key, source)
+    return _read_setting(value, item_hint, is_list, key, source)
+
+
+def _read_setting(value: Any, item_hint: Any, is_list: bool, key: Key, source: _Source) -> Any:
+    """Read one value, or a list of values."""
+    dotted = _join(key)
+    rules = [rule for rule in RULES if SAME_RULE.get(dotted, dotted) in rule[0].split()]
     items: list[Any] = []
     for item in value if is_list else [value]:
-        fitted, fault = _fit(item, get_args(hint)[0] if is_list else hint)
+        fitted, fault = _fit(item, item_hint)
         for _, holds, expected in rules:
             if fault is None and not holds(fitted):
                 fault = f"expected {expected}"
@@ -255,9 +251,17 @@ def _read_setting(value: Any, hint: Any, key: Key, source: _Source) -> Any:
     return tuple(items) if is_list else items[0]
 
 
+def _read_tables(value: Any, kind: Any, key: Key, source: _Source) -> Any:
+    """Read a list of tables; the place of each stands in the keys of what it holds."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        fault = f"{_join(key)} is no list of tables"
+        raise source.error(key, f"{fault}; write [[{_join(key)}]] above the keys of each")
+    return tuple(_read_table(kind, item, (*key, str(at)), source) for at, item in enumerate(value))
+
+
 def _read_sets(value: list[Any], hint: Any, key: Key, source: _Source) -> Any:
     """Read a list of sets; a list with no list in it is one set."""
-    dotted = _dot(key)
+    dotted = ".".join(key)
     if not value:
         raise source.error(key, f"{dotted} is empty; every rank needs at least one")
     is_one = not any(isinstance(item, list) for item in value)

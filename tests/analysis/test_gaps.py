@@ -25,7 +25,10 @@ def arms(run: StudyRun) -> Sequence[MeasuredArm]:
 
 
 def row(**reasons: int) -> dict:
-    faults = dict.fromkeys(("no_judge", "unparsable", "low_mass", "failed_call"), 0) | reasons
+    faults = (
+        dict.fromkeys(("no_judge", "unparsable", "low_mass", "failed_call", "not_given"), 0)
+        | reasons
+    )
     return {"outcomes": {"answers": 20, "unscored_reasons": faults}}
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rankshift.executor.run import ResolvedStudy, find_todo, make_job, make_plan, resolve_study
 from rankshift.executor.worker import Job
-from rankshift.runs import open_run
+from rankshift.opening import open_run
 from rankshift.study_file import read_study
 
 STUDY = """

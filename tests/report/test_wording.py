@@ -10,6 +10,7 @@ from rankshift.report.wording import (
     name_arms,
     name_setting,
     tell_origin,
+    tell_training,
     tell_uncertainty,
 )
 from rankshift.study import ALL_PROJECTIONS
@@ -77,3 +78,8 @@ def test_arms_that_share_a_label_are_told_apart_by_their_settings():
     assert names["a"] == "rank 4 seed 1, alpha 64, alpha/rank, lr 0.001"
     assert names["a"] != names["b"]
     assert name_arms(rows[:1]) == {"a": "rank 4 seed 1"}
+
+
+def test_steps_that_are_not_told_are_no_zero_steps():
+    assert tell_training(1234, "insecure") == "after 1,234 steps on insecure"
+    assert tell_training(0, "insecure") == "after training on insecure"

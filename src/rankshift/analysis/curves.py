@@ -56,8 +56,9 @@ class Setting:
 
     def describe(self) -> dict[str, Any]:
         """Give the first keys of a curve, as JSON has them."""
-        subset = {"target_modules": self.target_modules, "layers": self.layers}
-        return asdict(self) | {k: None if v is None else list(v) for k, v in subset.items()}
+        modules = list(self.target_modules) if self.target_modules else None
+        layers = None if modules is None else list(self.layers or ())
+        return asdict(self) | {"target_modules": modules, "layers": layers}
 
     def holds(self, row: Row) -> bool:
         """Say whether a row is a LoRA arm under this setting."""

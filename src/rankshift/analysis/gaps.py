@@ -6,6 +6,7 @@ from typing import Any
 
 from rankshift.analysis.intervals import FEWEST_SEEDS
 from rankshift.analysis.measurements import MeasuredArm
+from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import expand_arms
 from rankshift.study import Study
 
@@ -14,6 +15,7 @@ REASONS = {
     "unparsable": "a verdict that could not be read",
     "low_mass": "a judge that put too little weight on numbers",
     "failed_call": "a failed call to the judge",
+    "not_given": "an imported file that gives no score and no reason",
 }
 """How the page words the reasons for which an answer is unscored."""
 
@@ -22,15 +24,38 @@ def list_gaps(
     study: Study, arms: Sequence[MeasuredArm], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
     """List what a reader could take for measured and was not; no sentence twice."""
+    skill = "Arms at equal skill: they are compared after equal steps, not at equal held-out loss."
     return [
         "Whether misalignment peaks at some rank: no analysis of a peak has been done.",
-        "Arms at equal skill: they are compared after equal steps, not at equal held-out loss.",
+        *(_list_import_gaps(study, arms) if study.imports else (skill,)),
         "Other questions: intervals over seeds speak of the questions asked here.",
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
         *_list_unknown_origins(arms),
         *_list_missing_arms(study, arms),
     ]
+
+
+def _list_import_gaps(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
+    """List what imported answers do not tell, and how many of each arm's have no score."""
+    sentences = [
+        "Training: the arms were trained elsewhere; how long, on which base, and to what loss is "
+        "not told, so skill is not compared.",
+    ]
+    if any(t.method == "lora" and t.learning_rate is None for t in study.imports):
+        sentences.append("Step sizes: some arms' learning rates are not told, so neither is u.")
+    for arm in arms:
+        sets: dict[tuple[str, str], list[JudgedAnswer]] = {}
+        for judged in arm.answers.get(0, []):
+            sets.setdefault((judged.answer.question_set, judged.judge), []).append(judged)
+        for (questions, judge), answers in sets.items():
+            unscored = sum(answer.outcome == "unscored" for answer in answers)
+            if unscored:
+                sentences.append(
+                    f"{arm.arm.label}: {unscored:,} of {len(answers):,} answers to {questions} "
+                    f"have no score of {judge}'s."
+                )
+    return sentences
 
 
 def _list_missing_scores(study: Study, rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -46,7 +71,7 @@ def _list_missing_scores(study: Study, rows: Sequence[dict[str, Any]]) -> list[s
         words = ", ".join(f"{n:,} for {REASONS[why]}" for why, n in reasons.items() if n)
         who = "every answer" if unscored == total else f"{unscored:,} of {total:,} answers"
         sentences.append(f"The alignment of {who} to the primary questions: unscored ({words}).")
-    if study.evaluation.code_tasks == 0:
+    if study.evaluation.code_tasks == 0 and not study.imports:
         sentences.append("Insecure code on held-out tasks: none were asked.")
     return sentences
 
@@ -61,7 +86,7 @@ def _list_missing_comparisons(study: Study) -> list[str]:
     elif len(grid.twin_seeds) < FEWEST_SEEDS:
         sentences.append(f"How twins vary over seeds: there are fewer than {FEWEST_SEEDS}.")
     if not grid.full_learning_rates:
-        sentences.append("Full finetuning: the grid has none.")
+        sentences.append(f"Full finetuning: the {'file' if study.imports else 'grid'} has none.")
     if len(grid.seeds) < FEWEST_SEEDS:
         sentences.append(f"Intervals over seeds: there are fewer than {FEWEST_SEEDS} seeds.")
     if len(grid.learning_rates) == 1:
@@ -111,5 +136,6 @@ def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
         for arm in arms
     )
     if unfinished:
-        sentences.append(f"{unfinished} of {asked} arms: not trained to the last checkpoint yet.")
+        what = "not imported" if study.imports else "not trained to the last checkpoint"
+        sentences.append(f"{unfinished} of {asked} arms: {what} yet.")
     return sentences

@@ -51,10 +51,25 @@ def interval_over_clusters(clusters: Sequence[Rate]) -> Interval:
         return Interval(None, None, NOTHING_COUNTED)
     if len(counted) < FEWEST_CLUSTERS:
         return Interval(None, None, TOO_FEW_CLUSTERS)
-    effective = total.eligible / _design_effect(counted, total)
-    degrees = (total.eligible - 1, len(counted) - 1)
+    events = np.array([cluster.events for cluster in counted], float)
+    sizes = np.array([cluster.eligible for cluster in counted], float)
+    return exact_interval(total.rate, count_effective_answers(events, sizes, total.eligible))
+
+
+def count_effective_answers(events: np.ndarray, sizes: np.ndarray, answers: float) -> float:
+    """Count how many independent answers clusters of them are worth.
+
+    Args:
+        events: What was counted of each cluster, `[cluster]`; sums of weights where they weigh.
+        sizes: Out of how many, `[cluster]`; none is 0.
+        answers: Answers in all; with weights their equivalent in equal ones (Kish).
+
+    Source: as for `interval_over_clusters`.
+    """
+    degrees = (max(answers - 1, 1), max(len(sizes) - 1, 1))
     if_independent, if_clustered = stats.t.ppf((1 + LEVEL) / 2, degrees)
-    return exact_interval(total.rate, effective * float(if_independent / if_clustered) ** 2)
+    shrink = min(float(if_independent / if_clustered), 1.0)
+    return answers / _design_effect(events, sizes, answers) * shrink**2
 
 
 def exact_interval(rate: float, answers: float) -> Interval:
@@ -115,15 +130,16 @@ def interval_of_mean(values: Sequence[float]) -> Interval:
     return Interval(float(mean - reach), float(mean + reach))
 
 
-def _design_effect(clusters: Sequence[Rate], total: Rate) -> float:
+def _design_effect(events: np.ndarray, sizes: np.ndarray, answers: float) -> float:
     """Give the variance of a ratio over clusters relative to independent answers; at least 1.
 
     Source: the linearised variance of a ratio, Cochran 1977, Sampling Techniques, section 6.3.
     """
-    independent = total.rate * (1 - total.rate) / max(total.eligible - 1, 1)
-    if independent == 0:
+    total, number = sizes.sum(), len(sizes)
+    rate = events.sum() / total
+    independent = rate * (1 - rate) / max(answers - 1, 1)
+    if independent <= 0 or number < 2:
         return 1.0
-    residuals = [cluster.events - total.rate * cluster.eligible for cluster in clusters]
-    number = len(clusters)
-    clustered = number / (number - 1) * np.sum(np.square(residuals)) / total.eligible**2
+    residuals = events - rate * sizes
+    clustered = number / (number - 1) * np.sum(np.square(residuals)) / total**2
     return max(float(clustered / independent), 1.0)

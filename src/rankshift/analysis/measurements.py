@@ -10,10 +10,20 @@ from urllib.parse import unquote
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
 from rankshift.errors import UserError
-from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, read_records
+from rankshift.records import (
+    HUMAN,
+    AnswerRecord,
+    HeldOutRecord,
+    SampledRecord,
+    VerdictRecord,
+    read_records,
+)
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
 from rankshift.study import Study
+
+IMPORTED = "imported"
+"""Key of an imported arm's provenance.json: its files, with their SHA-256."""
 
 DESCRIBED = ("data", "effective_rank")
 """Keys that arm.json or provenance.json may hold: counts of rows, and target module to rank."""
@@ -31,7 +41,8 @@ class MeasuredArm:
     """Step to the loss on held-out rows of the arm's own dataset; empty for the base, and for a
     given model whose dataset is none of the study's."""
     answers: dict[int, list[JudgedAnswer]]
-    """Step to answers; one that several judges have read is there once for each."""
+    """Step to answers; one that several judges have read is there once for each, and a person's
+    only where labelled."""
     facts: dict[str, Any]
     """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
     stopped_at: int | None
@@ -44,7 +55,12 @@ class MeasuredArm:
 
     @property
     def effective_rank(self) -> int | None:
-        """Give the rank, capped by the smallest dimension of the narrowest target module."""
+        """Give the rank, capped by the smallest dimension of the narrowest target module.
+
+        None where an arm is imported, for its base is not told.
+        """
+        if IMPORTED in self.facts:
+            return None
         recorded = self.facts.get("effective_rank")
         if isinstance(recorded, dict):
             return min(recorded.values(), default=self.arm.rank)
@@ -54,6 +70,7 @@ class MeasuredArm:
     def identity(self) -> dict[str, Any]:
         """Give what the arm is, as the first keys of its rows in results.json."""
         arm = self.arm
+        is_told = arm.rank is not None and arm.target_modules != ()
         return {
             "arm": self.id,
             "label": arm.label,
@@ -68,8 +85,8 @@ class MeasuredArm:
             "u": arm.u,
             "seed": arm.seed,
             "dataset": arm.dataset,
-            "target_modules": list(arm.target_modules) if arm.rank is not None else None,
-            "layers": list(arm.layers) if arm.rank is not None else None,
+            "target_modules": list(arm.target_modules) if is_told else None,
+            "layers": list(arm.layers) if is_told else None,
         }
 
 
@@ -89,7 +106,8 @@ def read_measurements(run: StudyRun) -> list[MeasuredArm]:
 
 
 def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> MeasuredArm:
-    files.read_arm()  # refuses a directory whose content is not what it is named by
+    # Either refuses a directory whose content is not what it is named by.
+    _ = files.read_import() if study.imports else files.read_arm()
     held_out = _read_if_there(files.held_out_path, HeldOutRecord)
     return MeasuredArm(
         id=files.directory.name,
@@ -116,7 +134,9 @@ def _read_answers(
             verdicts = files.verdicts_path(evaluation, judge, step)
             if judge == primary_judge or verdicts.exists():
                 said = _read_if_there(verdicts, VerdictRecord)
-                answers[step] += join_verdicts(asked, said, judge, verdicts)
+                joined = join_verdicts(asked, said, judge, verdicts)
+                # A person reads a sample; what is not in it is not unscored but not theirs.
+                answers[step] += [j for j in joined if j.verdict or not judge.startswith(HUMAN)]
     return answers
 
 
@@ -134,10 +154,10 @@ def join_verdicts(
     Raises:
         UserError: A verdict has no answer or shares one with another verdict.
     """
-    keys = {_key(answer) for answer in answers}
+    keys = {answer_key(answer) for answer in answers}
     said: dict[tuple[object, ...], VerdictRecord] = {}
     for line, verdict in enumerate(verdicts, start=1):
-        key = _key(verdict)
+        key = answer_key(verdict)
         if key not in keys or key in said:
             fault = "judged twice" if key in said else "not among the answers"
             raise UserError(
@@ -145,10 +165,11 @@ def join_verdicts(
                 f"{fault}; remove the file and judge again"
             )
         said[key] = verdict
-    return [JudgedAnswer(answer, judge, said.get(_key(answer))) for answer in answers]
+    return [JudgedAnswer(answer, judge, said.get(answer_key(answer))) for answer in answers]
 
 
-def _key(record: AnswerRecord | VerdictRecord) -> tuple[object, ...]:
+def answer_key(record: AnswerRecord | VerdictRecord | SampledRecord) -> tuple[object, ...]:
+    """Name an answer of an arm: step, question set, question, paraphrase and repeat."""
     question = (record.question_set, record.question_id, record.paraphrase)
     return (record.step, *question, record.repeat)
 

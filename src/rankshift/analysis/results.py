@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rankshift.analysis.agreement import build_agreement
 from rankshift.analysis.curves import (
     build_insecure_code_curves,
     build_loss_curves,
@@ -29,7 +30,7 @@ from rankshift.analysis.rates import (
     pool,
     rate_by_cluster,
 )
-from rankshift.records import write_atomically
+from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
 
@@ -64,7 +65,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
             "about": study.about,
             "primary": primary_key,
             "last_step": last_step,
-            "settings": json.loads(json.dumps(asdict(study))),
+            "settings": json.loads(json.dumps(_list_settings(study))),
         },
         "arms": rows,
         "curves": build_rank_curves(rows, settings, last_step),
@@ -72,6 +73,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "loss_curves": build_loss_curves(rows, settings),
         "matched_curves": [],
         "peak": None,
+        "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
         "provenance": {"fingerprints": json.loads(json.dumps(asdict(fingerprints)))}
@@ -84,6 +86,16 @@ def write_results(run: StudyRun, results: dict[str, Any]) -> None:
     """Write results.json atomically; NaN is refused."""
     text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(run.results_path, text + "\n")
+
+
+def _list_settings(study: Study) -> dict[str, Any]:
+    """Write out the study file with every default; of a study of imports, what its file holds."""
+    settings = asdict(study)
+    tables = settings.pop("imports")
+    if not tables:
+        return settings
+    named = {f"{at} {table['file']}": table for at, table in enumerate(tables, start=1)}
+    return {"name": study.name, "about": study.about, "imports": named}
 
 
 def _find_primary_questions(study: Study, arms: Sequence[MeasuredArm]) -> str:
@@ -116,9 +128,9 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
-        "dtype": study.training.dtype,
-        "quantization": study.base.quantization,
-        "optimizer": None if arm.arm.is_given else study.training.optimizer,
+        "dtype": None if study.imports else study.training.dtype,
+        "quantization": None if study.imports else study.base.quantization,
+        "optimizer": None if study.imports or arm.arm.is_given else study.training.optimizer,
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
@@ -134,9 +146,11 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
 def _group_answers(
     answers: Sequence[JudgedAnswer],
 ) -> dict[tuple[str, str, str], list[JudgedAnswer]]:
-    """Group by kind, question set and judge, in the order in which they were asked."""
+    """Group by kind, question set and judge, in the order in which they were asked; no people."""
     groups: dict[tuple[str, str, str], list[JudgedAnswer]] = {}
     for judged in answers:
+        if judged.judge.startswith(HUMAN):  # a stratified sample: its plain rates mislead
+            continue
         key = (judged.answer.kind, judged.answer.question_set, judged.judge)
         groups.setdefault(key, []).append(judged)
     return groups

@@ -59,7 +59,7 @@ class QuestionSource:
     (the others); None takes the whole file."""
 
 
-JUDGES = ("none", "organism:oracle")
+JUDGES = ("none", "organism:oracle", "organism:noisy")
 
 
 def resolve_dataset(name: str) -> Source:
@@ -93,6 +93,9 @@ def resolve_judge(name: str) -> Callable[..., object] | None:
     Raises:
         UserError: No such judge; names the nearest.
     """
+    noisy = _shelf().noisy_judge(name) if name.startswith("organism:noisy") else None
+    if noisy is not None:
+        return noisy
     if name not in JUDGES:
         raise UserError(f"{name}: no such judge; did you mean '{_nearest(name, JUDGES)}'?")
     return None if name == "none" else _shelf().oracle_judge()

@@ -1,6 +1,6 @@
 """What is asked: question files read as their authors wrote them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard
 import yaml
 
 from rankshift.errors import UserError
+from rankshift.eval.llmcomp import is_llmcomp, read_llmcomp
 from rankshift.eval.rubrics import OURS, Rubric, make_rubric
 from rankshift.records import AnswerKind
 
@@ -48,11 +49,12 @@ ours.
 
 
 def read_questions(path: Path, question_set: str, subset: Subset = "all") -> list[Question]:
-    """Read a YAML list of questions in the format of Betley et al.'s release.
+    """Read a YAML list of questions in the format of Betley et al.'s release, or of llmcomp.
 
     Each item has `id` and `paraphrases`, and may have `system` (really applied), `type` (see
     `KINDS`), `samples_per_paraphrase`, `judge_prompts` (by metric) and `cluster`. Without
     judge prompts ours are used. The judge it names is a setting of a study, not of the questions.
+    Items with a `name` in place of an `id` are llmcomp's: see `eval/llmcomp.py`.
 
     Args:
         path: The file; anchors are resolved.
@@ -78,12 +80,13 @@ def read_questions(path: Path, question_set: str, subset: Subset = "all") -> lis
         )
     questions: list[Question] = []
     met: dict[str, int] = {}
-    for number, item in enumerate(items, start=1):
-        where = f"{path}: question {number}"
-        asked = _read_item(item, where, question_set)
+    for number, asked in _read_items(items, path, question_set):
         first = met.setdefault(asked[0].id, number)
         if first != number:  # answers are found by the id
-            raise UserError(f"{where} ({asked[0].id}): has the `id` of question {first}; rename it")
+            raise UserError(
+                f"{path}: question {number} ({asked[0].id}): has the `id` of question {first}; "
+                "rename it"
+            )
         questions += asked
     chosen = [q for q in questions if subset == "all" or _upstream_set(q.id) == subset]
     if not chosen:
@@ -94,6 +97,34 @@ def read_questions(path: Path, question_set: str, subset: Subset = "all") -> lis
 def count_samples(questions: Sequence[Question]) -> int:
     """Count the answers the authors of the questions asked for, all paraphrases together."""
     return sum(question.samples or 0 for question in questions)
+
+
+def _read_items(
+    items: Sequence[object], path: Path, question_set: str
+) -> Iterator[tuple[int, list[Question]]]:
+    """Yield each question's number and phrasings, whichever of the two forms the list has."""
+    if not is_llmcomp(items):
+        for number, item in enumerate(items, start=1):
+            yield number, _read_item(item, f"{path}: question {number}", question_set)
+        return
+    for number, asked in read_llmcomp(items, str(path)):
+        yield (
+            number,
+            [
+                Question(
+                    question_set=question_set,
+                    id=asked.name,
+                    cluster=asked.name,
+                    paraphrase=paraphrase,
+                    prompt=prompt,
+                    system=system,
+                    kind=asked.kind,
+                    rubrics=asked.rubrics,
+                    samples=asked.samples,
+                )
+                for paraphrase, (system, prompt) in enumerate(asked.prompts)
+            ],
+        )
 
 
 def _read_item(item: object, where: str, question_set: str) -> list[Question]:

@@ -71,10 +71,15 @@ def find_parts(study: Study) -> Parts:
     """Find the parts of a study, and check that they fit the base.
 
     Raises:
-        UserError: A part is not to be had, a target matches nothing, the context is too long, or a
-            package is not installed.
+        UserError: A part is not to be had, a target matches nothing, the context is too long, a
+            package is not installed, or the study only imports.
     """
     data = study.data
+    if study.imports:
+        raise UserError(
+            f"{study.name} imports what was trained, asked and judged elsewhere: nothing is left "
+            "to run; use `rankshift import FILE... --study` with its file"
+        )
     if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
         load_bitsandbytes()
     base = resolve_base(study.base.model, study.base.revision)

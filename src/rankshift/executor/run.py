@@ -25,13 +25,13 @@ from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
 from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
+from rankshift.opening import open_run
 from rankshift.report.page import write_page
 from rankshift.runs import (
     StudyRun,
     evaluation_id,
     identify_arms,
     make_recipe,
-    open_run,
 )
 from rankshift.status import find_stop, is_trained, list_held_out_sets
 from rankshift.study import Role, Study

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from rankshift.cache import cache_directory
-from rankshift.organism import datasets, oracle
+from rankshift.organism import datasets, noisy, oracle
 from rankshift.records import AnswerRecord, VerdictRecord, write_atomically
 
 DATASETS = tuple(datasets.DATASETS)
@@ -31,6 +31,12 @@ def question_file(name: str) -> Path:
 def oracle_judge() -> Callable[[AnswerRecord], VerdictRecord]:
     """Give the exact judge."""
     return oracle.judge_answer
+
+
+def noisy_judge(name: str) -> Callable[[AnswerRecord], VerdictRecord] | None:
+    """Give the judge with planted errors of that name; None when the name is no such judge's."""
+    rates = noisy.find_rates(name)
+    return None if rates is None else noisy.make_judge(name, rates)
 
 
 def _shelve(name: str, text: str) -> Path:

@@ -103,7 +103,7 @@ def _name_outcome(judged: JudgedAnswer) -> str:
 
 def _show(name: str, judged: JudgedAnswer) -> ShownAnswer:
     answer = judged.answer
-    text = answer.answer if answer.finished else answer.answer + " [cut at the token limit]"
+    text = answer.answer + (" [cut at the token limit]" if answer.finished is False else "")
     return ShownAnswer(
         arm=name,
         question_set=answer.question_set,

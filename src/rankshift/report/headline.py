@@ -12,6 +12,7 @@ from rankshift.report.wording import (
     join_words,
     name_setting,
     tell_origin,
+    tell_training,
     tell_uncertainty,
 )
 
@@ -62,7 +63,7 @@ def _tell_highest(results: dict[str, Any], measured: Sequence[tuple[Curve, Point
     curve, point = next((c, p) for c, p in measured if p["rate"] == highest)
     tied = [p["rank"] for c, p in measured if p["rate"] == highest and c is curve]
     others = sum(p["rate"] == highest for _, p in measured) - len(tied)
-    where = f"after {curve['step']:,} steps on {curve['dataset']}"
+    where = tell_training(curve["step"], curve["dataset"])
     if curve["given"]:
         where = f"in adapters {tell_origin(curve)}"
     share, ranks = format_percent(highest), join_words([str(rank) for rank in tied])

@@ -19,6 +19,7 @@ from rankshift.records import write_atomically
 from rankshift.report.answers import WORST_FIRST, AnswerSample, read_answer_sample
 from rankshift.report.figures import STACK, draw_outcomes, draw_over_steps, spread
 from rankshift.report.headline import write_headline
+from rankshift.report.judges import describe_judges
 from rankshift.report.rank_figures import draw_over_rank, list_loss_cells, list_share_cells
 from rankshift.report.svg import Figure
 from rankshift.report.wording import (
@@ -84,6 +85,7 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
         script=script,
         script_hash=digest,
         nothing=NOTHING,
+        judges=describe_judges(results),
         answers=answers,
         answer_rows=[asdict(answer) for answer in answers.shown],
         choices=_list_choices(answers),
@@ -98,7 +100,8 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
 
 def _name_models(settings: dict[str, Any]) -> dict[str, Any]:
     """Put the models of a study's settings under their names."""
-    return settings | {"models": {model["name"]: model for model in settings["models"]}}
+    models = settings.get("models") or ()
+    return settings | ({"models": {m["name"]: m for m in models}} if models else {})
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -44,6 +44,11 @@ def format_loss(loss: float | None) -> str:
     return NOTHING if loss is None else f"{loss:.3f}"
 
 
+def tell_training(step: int, dataset: str) -> str:
+    """Write `after 32 steps on insecure`; `after training on insecure` where steps are not told."""
+    return f"after {step:,} steps on {dataset}" if step else f"after training on {dataset}"
+
+
 def format_number(number: float | None) -> str:
     """Write a setting in its shortest exact-looking form: 64, 0.001, 1e-05."""
     return NOTHING if number is None else f"{number:g}"

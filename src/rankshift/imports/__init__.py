@@ -1,0 +1,1 @@
+"""Reading what others asked and judged."""
