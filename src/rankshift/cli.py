@@ -141,6 +141,31 @@ def report(directory: Path, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def export(
+    directory: Path,
+    inspect: Annotated[bool, typer.Option("--inspect", help="Logs for `inspect view`.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; DIRECTORY/inspect if left out.")
+    ] = None,
+    every_checkpoint: Annotated[bool, typer.Option(help="Not only each arm's last.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's answers and verdicts as logs of Inspect, the worst answers first."""
+    if not inspect:
+        raise UserError("say what to export: --inspect")
+    from rankshift.inspection.logs import export_logs
+    from rankshift.runs import StudyRun
+
+    folder = out or directory / "inspect"
+    paths = export_logs(StudyRun(directory), folder, every_checkpoint)
+    if as_json:
+        print(json.dumps({"logs": [str(path) for path in paths]}, indent=2))
+        return
+    console.print(f"logs     {len(paths)} in {folder}", soft_wrap=True)
+    console.print(f"next     inspect view --log-dir {folder}", soft_wrap=True)
+
+
+@app.command()
 def status(directory: Path, as_json: AsJson = False) -> None:
     """Say how far each arm of a run is; never waits for the run."""
     from rankshift.status import describe_progress
