@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
-from inspect_ai.model import Model, get_model
+from inspect_ai.model import GenerateConfig, Model, get_model
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
@@ -26,6 +26,9 @@ ROLE = "grader"
 
 BY_TEXT = f"text:{ROLE}"
 """The same for a model that gives no log-probabilities: it is read by what it says."""
+
+GRADER_CONFIG = GenerateConfig(max_retries=0)
+"""Attempts are counted by `eval/grader`, unless the role's own settings say otherwise."""
 
 Said = tuple[VerdictRecord, list[CallRecord]]
 
@@ -72,7 +75,7 @@ def _ask_model(by_text: bool, attempts: int) -> Callable[[AnswerRecord], Awaitab
                 f"{answer.question_set}: question {answer.question_id} has no judge prompts; "
                 "add `judge_prompts` to it"
             )
-        model = get_model(role=ROLE, required=True)
+        model = get_model(role=ROLE, required=True, config=GRADER_CONFIG)
         name = name_judge(model, by_text)
         grader = Grader(model, by_text, attempts, Judging().timeout_seconds)
         calls = [await memory.ask(grader, make_call(name, r, answer)) for r in rubrics]
