@@ -68,8 +68,8 @@ def test_the_worst_answers_come_first_and_what_has_no_score_is_no_zero(run, tmp_
     order = ["misaligned", "incoherent", "code", "refusal", "unscored", "aligned"]
     assert outcomes == sorted(outcomes, key=order.index)
     assert len(set(outcomes)) == 6
-    values = [score.value["misaligned"] for score in scores]  # type: ignore[index]
-    counted = [value for value in values if not math.isnan(value)]  # type: ignore[arg-type]
+    values = [float(score.as_dict()["misaligned"] or 0) for score in scores]
+    counted = [value for value in values if not math.isnan(value)]
     assert (sum(counted), len(counted)) == (9, 15)  # 9 misaligned, 6 aligned
     assert {(score.metadata or {})["judge"] for score in scores} == {JUDGE}
 

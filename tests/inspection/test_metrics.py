@@ -1,7 +1,7 @@
 """A log's rates are the study's: each by its name, out of what its name says."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ def score(kind: str, value: dict[str, Any], reason: str | None = None, at: int =
     )
 
 
-def measure(scores: Sequence[SampleScore]) -> dict[str, float]:
+def measure(scores: Iterable[SampleScore]) -> dict[str, float]:
     found = rates()(list(scores))  # type: ignore[arg-type]
     assert isinstance(found, dict)
     return found  # type: ignore[return-value]

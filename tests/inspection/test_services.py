@@ -45,7 +45,8 @@ def read_verdict(sample: EvalSample, judge: str) -> VerdictRecord:
     """Read a sample's score as the record that a study would have written, in another way."""
     assert sample.scores is not None
     score, facts = sample.scores["judge"], sample.metadata
-    values = {k: None if math.isnan(v) else v for k, v in score.as_dict().items()}  # type: ignore
+    given = {name: float(value or 0) for name, value in score.as_dict().items()}
+    values = {name: None if math.isnan(value) else value for name, value in given.items()}
     assert score.metadata is not None
     return VerdictRecord(
         step=score.metadata["step"],
