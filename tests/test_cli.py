@@ -107,6 +107,18 @@ def test_a_plan_shows_the_groups_and_what_to_run_and_writes_nothing(rankshift, s
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_an_export_to_inspect_says_how_to_look_at_it(rankshift, study, tmp_path):
+    rankshift("run", study())
+    code, out, err = rankshift("export", "runs/s", "--inspect")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "next     inspect view --log-dir runs/s/inspect"
+    assert len(list((tmp_path / "runs/s/inspect").glob("*.eval"))) == 2
+    code, out, _ = rankshift("export", "runs/s", "--inspect", "--out", "logs", "--json")
+    assert len(json.loads(out)["logs"]) == len(list((tmp_path / "logs").iterdir())) == 2
+    code, _, err = rankshift("export", "runs/s")
+    assert (code, err.count("\n")) == (2, 1)
+
+
 def test_a_row_is_shown_with_the_tokens_that_carry_loss(rankshift, study, tiny_model_directory):
     study()
     code, out, _ = rankshift(
