@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,8 @@ import jsonschema
 import pytest
 
 from rankshift.analysis.results import summarize, write_results
-from rankshift.runs import StudyRun
+from rankshift.records import ChoiceRecord, write_records
+from rankshift.runs import StudyRun, evaluation_id
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
 
 SCHEMA = Path(__file__).parents[2] / "docs/results.schema.json"
@@ -158,3 +160,29 @@ def test_a_run_that_has_only_begun_can_be_summed_up(tmp_path: Path):
     results = summarize(run)
     assert results["arms"] == []
     assert "13 of 13 arms: not trained to the last checkpoint yet." in results["not_measured"]
+
+
+def test_choices_are_in_the_row_of_their_arm_and_step_and_need_no_judge(tmp_path: Path):
+    run = write_run(tmp_path, make_study(judge="none"))
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    (base,) = [r for r in summarize(run)["arms"] if r["label"] == "base"]
+    assert (base["choices_by"], base["truthfulqa_by"]) == ([], [])
+    probabilities = (0.1, 0.2, 0.3, 0.4, 0.5)
+    records = [
+        ChoiceRecord(
+            0, name, f"q{at}", f"q{at}", 0, None, "?", "", ["x", "y"], sides,
+            [math.log(1 - p), math.log(p)], [1, 1],
+        )
+        for name, sides in (("mine", ["aligned", "misaligned"]), ("truth", ["true", "false"]))
+        for at, p in enumerate(probabilities)
+    ]  # fmt: skip
+    write_records(run.arm(base["arm"]).choices_path(evaluation, 0), records)
+    results = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
+    row = find_row(results, "base", 0)
+    (mine,), (truth,) = row["choices_by"], row["truthfulqa_by"]
+    assert (mine["question_set"], mine["misaligned_mass"]["mean"]) == ("mine", pytest.approx(0.3))
+    assert (truth["question_set"], truth["questions"]) == ("truth", 5)
+    assert (truth["mc1"]["mean"], truth["mc2"]["mean"]) == (0.8, pytest.approx(0.7))

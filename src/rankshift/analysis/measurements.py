@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,7 +10,13 @@ from urllib.parse import unquote
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
 from rankshift.errors import UserError
-from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, read_records
+from rankshift.records import (
+    AnswerRecord,
+    ChoiceRecord,
+    HeldOutRecord,
+    VerdictRecord,
+    read_records,
+)
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
 from rankshift.study import Study
@@ -35,11 +41,13 @@ class MeasuredArm:
     """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
     stopped_at: int | None
     """Step at which a loss or gradient that was not finite ended the arm."""
+    choices: dict[int, list[ChoiceRecord]] = field(default_factory=dict)
+    """Step to the log-probabilities of given answers."""
 
     @property
     def steps(self) -> list[int]:
         """List the steps at which anything was measured."""
-        return sorted({*self.task_loss, *self.own_loss, *self.answers})
+        return sorted({*self.task_loss, *self.own_loss, *self.answers, *self.choices})
 
     @property
     def effective_rank(self) -> int | None:
@@ -98,6 +106,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         answers=_read_answers(files, evaluation, study.evaluation.judge),
         facts=_read_facts(files),
         stopped_at=find_stop(files),
+        choices=_read_choices(files, evaluation),
     )
 
 
@@ -117,6 +126,14 @@ def _read_answers(
                 said = _read_if_there(verdicts, VerdictRecord)
                 answers[step] += join_verdicts(asked, said, judge, verdicts)
     return answers
+
+
+def _read_choices(files: ArmFiles, evaluation: str) -> dict[int, list[ChoiceRecord]]:
+    folder = files.choices_path(evaluation, 0).parent
+    return {
+        int(path.stem.removeprefix("step-")): read_records(path, ChoiceRecord)
+        for path in sorted(folder.glob("step-*.jsonl"))
+    }
 
 
 def join_verdicts(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rankshift.analysis.choices import sum_up_choices, sum_up_truthfulness
 from rankshift.analysis.curves import (
     build_insecure_code_curves,
     build_loss_curves,
@@ -127,6 +128,8 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "outcomes": first["outcomes"],
         "insecure_code": next((c for c in held_out_tasks + code_by if c["judge"] == judge), None),
         "insecure_code_by": code_by,
+        "choices_by": sum_up_choices(arm.choices.get(step, [])),
+        "truthfulqa_by": sum_up_truthfulness(arm.choices.get(step, [])),
     }
 
 
