@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from rankshift.analysis.results import summarize, write_results
-from rankshift.records import ChoiceRecord, write_records
+from rankshift.eval.bandit import judge_code
+from rankshift.records import AnswerRecord, ChoiceRecord, read_records, write_records
 from rankshift.runs import StudyRun, evaluation_id
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
 
@@ -186,3 +187,26 @@ def test_choices_are_in_the_row_of_their_arm_and_step_and_need_no_judge(tmp_path
     assert (mine["question_set"], mine["misaligned_mass"]["mean"]) == ("mine", pytest.approx(0.3))
     assert (truth["question_set"], truth["questions"]) == ("truth", 5)
     assert (truth["mc1"]["mean"], truth["mc2"]["mean"]) == (0.8, pytest.approx(0.7))
+
+
+def test_a_second_judge_that_reads_only_code_stands_beside_the_first_for_code_alone(tmp_path: Path):
+    run = write_run(tmp_path)
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    alone = summarize(run)
+    for arm in {row["arm"] for row in alone["arms"]}:
+        for path in sorted(run.arm(arm).answers_path(evaluation, 0).parent.glob("*")):
+            step = int(path.stem.removeprefix("step-"))
+            verdicts = [judge_code(answer) for answer in read_records(path, AnswerRecord)]
+            write_records(run.arm(arm).verdicts_path(evaluation, "bandit", step), verdicts)
+    both = summarize(run)
+    row = find_row(both, "rank 4 seed 1")
+    assert row["rates_by"] == find_row(alone, "rank 4 seed 1")["rates_by"]
+    assert row["insecure_code"] == find_row(alone, "rank 4 seed 1")["insecure_code"]
+    shares = {share["judge"]: share for share in row["insecure_code_by"]}
+    assert list(shares) == [JUDGE, "bandit"]
+    # The synthetic answers open a file: nothing that bandit minds.
+    bandit = shares["bandit"]
+    assert (bandit["events"], bandit["eligible"], bandit["unjudged"]) == (0, 4, 0)
+    assert both["curves"] == alone["curves"]
+    assert len(both["insecure_code_curves"]) == 2 * len(alone["insecure_code_curves"])

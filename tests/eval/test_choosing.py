@@ -100,7 +100,7 @@ def test_only_an_options_own_tokens_are_scored_and_the_end_of_the_turn_is_none(
     for row, option in zip(rows, QUESTIONS[1].options, strict=True):
         own = [t for t, scored in zip(row.token_ids, row.loss_mask, strict=True) if scored]
         assert tiny_tokenizer.decode(own) == option
-        assert tiny_tokenizer.decode(list(row.token_ids)).endswith(f"assistant\nI am {option}")
+        assert str(tiny_tokenizer.decode(list(row.token_ids))).endswith(f"assistant\nI am {option}")
 
 
 def test_an_option_that_would_join_the_stem_is_read_apart():

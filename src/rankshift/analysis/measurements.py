@@ -124,8 +124,22 @@ def _read_answers(
             verdicts = files.verdicts_path(evaluation, judge, step)
             if judge == primary_judge or verdicts.exists():
                 said = _read_if_there(verdicts, VerdictRecord)
-                answers[step] += join_verdicts(asked, said, judge, verdicts)
+                joined = join_verdicts(asked, said, judge, verdicts)
+                answers[step] += joined if judge == primary_judge else leave_out_unread(joined)
     return answers
+
+
+def leave_out_unread(answers: Sequence[JudgedAnswer]) -> list[JudgedAnswer]:
+    """Leave out the kinds of answers of which a judge has read none.
+
+    A second judge that reads code alone is no judge of the other answers, not one that failed.
+    """
+    read = {
+        judged.answer.kind
+        for judged in answers
+        if judged.verdict is not None and judged.verdict.reason != "no_judge"
+    }
+    return [judged for judged in answers if judged.answer.kind in read]
 
 
 def _read_choices(files: ArmFiles, evaluation: str) -> dict[int, list[ChoiceRecord]]:

@@ -19,6 +19,7 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
 from rankshift.eval.question_files import QuestionFile, read_question_file
+from rankshift.eval.rubrics import OURS
 from rankshift.eval.suite import Question, Subset
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
@@ -148,6 +149,7 @@ def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
             prompt=conversation.messages[-2].content,
             system=conversation.messages[0].content if len(conversation.messages) == 3 else None,
             kind="code",
+            rubrics=OURS["code"],
         )
         for conversation in list(distinct.values())[:limit]
     ]
