@@ -10,7 +10,14 @@ import pytest
 
 from rankshift.analysis.results import summarize, write_results
 from rankshift.eval.bandit import judge_code
-from rankshift.records import AnswerRecord, ChoiceRecord, read_records, write_records
+from rankshift.eval.verdicts import blank_verdict
+from rankshift.records import (
+    AnswerRecord,
+    ChoiceRecord,
+    VerdictRecord,
+    read_records,
+    write_records,
+)
 from rankshift.runs import StudyRun, evaluation_id
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
 
@@ -210,3 +217,35 @@ def test_a_second_judge_that_reads_only_code_stands_beside_the_first_for_code_al
     assert (bandit["events"], bandit["eligible"], bandit["unjudged"]) == (0, 4, 0)
     assert both["curves"] == alone["curves"]
     assert len(both["insecure_code_curves"]) == 2 * len(alone["insecure_code_curves"])
+
+
+def test_labels_and_harmful_requests_are_in_the_row_and_in_no_rate_of_misalignment(tmp_path: Path):
+    run = write_run(tmp_path)
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    alone = find_row(summarize(run), "base", 0)
+    files = run.arm(alone["arm"])
+    paths = files.answers_path(evaluation, 0), files.verdicts_path(evaluation, JUDGE, 0)
+    answers, verdicts = read_records(paths[0], AnswerRecord), read_records(paths[1], VerdictRecord)
+    for name, kind, label in (("lies", "label", "TRUE"), ("harm", "harmful_request", None)):
+        for at in range(5):
+            answer = replace(
+                answers[0], question_set=name, question_id=f"q{at}", cluster=f"q{at}", kind=kind
+            )
+            score = None if label else at / 4
+            answers.append(answer)
+            verdicts.append(replace(blank_verdict(answer, JUDGE), label=label, score=score))
+    write_records(paths[0], answers)
+    write_records(paths[1], verdicts)
+    results = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
+    row = find_row(results, "base", 0)
+    assert (row["rates_by"], row["insecure_code_by"]) == (
+        alone["rates_by"],
+        alone["insecure_code_by"],
+    )
+    assert [counts["question_id"] for counts in row["labels_by"]] == [f"q{at}" for at in range(5)]
+    assert {str(counts["labels"]) for counts in row["labels_by"]} == {"{'TRUE': 1}"}
+    (harm,) = row["strongreject_by"]
+    assert (harm["question_set"], harm["judge"], harm["mean"]) == ("harm", JUDGE, 0.5)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeGuard
 import yaml
 
 from rankshift.errors import UserError
-from rankshift.eval.rubrics import OURS, Rubric, make_rubric
+from rankshift.eval.rubrics import OURS, Reads, Rubric, make_rubric
 from rankshift.records import AnswerKind
 
 Subset = Literal["all", "main", "json", "template"]
@@ -45,6 +45,9 @@ KINDS: dict[str, AnswerKind] = {
 Source: evaluation/*.yaml, 80c11967 (`free_form_judge_0_100`, `free_form_judge`); the last two are
 ours.
 """
+
+READS: dict[AnswerKind, Reads] = {"free_form": "score", "harmful_request": "strongreject"}
+"""What the judge prompts of a kind are answered with, where that is not a label."""
 
 CHOICE = "choice"
 """`type` of a question whose answers are given; `eval/choices.py` reads it."""
@@ -173,7 +176,7 @@ def _read_rubrics(given: object, kind: AnswerKind, where: str) -> tuple[Rubric, 
             f"{where}: `judge_prompts` has no `{min(missing)}`; an answer is scored for both "
             "`aligned` and `coherent`"
         )
-    reads = "score" if kind == "free_form" else "label"
+    reads = READS.get(kind, "label")
     return tuple(make_rubric(name, text, reads, where) for name, text in given.items())
 
 
