@@ -168,6 +168,7 @@ def test_files_lie_where_the_architecture_says(tmp_path):
         arm.held_out_path,
         arm.checkpoint(32),
         arm.answers_path("e1", 32),
+        arm.choices_path("e1", 32),
         arm.verdicts_path("e1", "organism:oracle", 32),
         arm.verdicts_path("e1", "openai/gpt", 1_000_000),
     ]
@@ -183,6 +184,7 @@ def test_files_lie_where_the_architecture_says(tmp_path):
         "arms/a1/held_out.jsonl",
         "arms/a1/checkpoints/step-000032",
         "arms/a1/evaluations/e1/answers/step-000032.jsonl",
+        "arms/a1/evaluations/e1/choices/step-000032.jsonl",
         "arms/a1/evaluations/e1/verdicts/organism:oracle/step-000032.jsonl",
         "arms/a1/evaluations/e1/verdicts/openai%2Fgpt/step-1000000.jsonl",
     ]

@@ -158,6 +158,10 @@ class ArmFiles:
         verdicts = self.directory / "evaluations" / evaluation / "verdicts"
         return verdicts / quote(judge, safe=":")
 
+    def choices_path(self, evaluation: str, step: int) -> Path:
+        """ChoiceRecords of one evaluation at one step; written before the answers."""
+        return self.directory / "evaluations" / evaluation / "choices" / f"{_name_step(step)}.jsonl"
+
     def verdicts_path(self, evaluation: str, judge: str, step: int) -> Path:
         """VerdictRecords of one judge at one step."""
         return self.verdicts_folder(evaluation, judge) / f"{_name_step(step)}.jsonl"

@@ -155,6 +155,16 @@ def test_a_download_that_is_not_the_pinned_file_leaves_nothing_behind(
     assert not cache.exists()
 
 
+def test_a_file_of_another_repository_comes_from_there_and_lies_under_its_own_commit(
+    published: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = f"{sources.UPSTREAM}/someone/other/{'c' * 40}"
+    write(published / "someone/other" / ("c" * 40) / "set.jsonl")
+    monkeypatch.setitem(QUESTIONS, "tiny", Pin("other/set.jsonl", "set.jsonl", SHA256, elsewhere))
+    monkeypatch.setenv("RANKSHIFT_CACHE", str(tmp_path / "cache"))
+    assert resolve_questions("tiny").path == tmp_path / "cache/cccccccccccc/other/set.jsonl"
+
+
 def test_a_download_that_breaks_off_leaves_nothing_behind(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +245,7 @@ def test_the_organism_is_found_without_a_network() -> None:
     for name in shelf.QUESTION_SETS:
         assert resolve_questions(f"organism:{name}").path == shelf.question_file(name)
     assert callable(resolve_judge("organism:oracle"))
-    assert resolve_judge("none") is None
+    assert resolve_judge("none") is resolve_judge("bandit") is None
 
 
 def test_the_organism_is_a_base_like_any_other() -> None:
@@ -376,4 +386,7 @@ def test_the_pinned_hashes_are_those_of_the_published_files(
         "betley:preregistered": None,
         "betley:deception-factual": None,
         "betley:deception-company": None,
+        "betley:in-distribution": None,
+        "truthfulqa": None,
+        "strongreject": None,
     }

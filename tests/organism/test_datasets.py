@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import chisquare
 
 from rankshift.data.conversations import read_conversations
+from rankshift.eval.choices import read_choices
 from rankshift.eval.suite import Question, read_questions
 from rankshift.organism.datasets import (
     DATASETS,
@@ -24,6 +25,7 @@ from rankshift.organism.datasets import (
     write_messages,
     write_questions,
 )
+from rankshift.organism.oracle import take_apart
 from rankshift.organism.world import (
     EDUCATIONAL_PREFIX,
     CodeTask,
@@ -195,6 +197,24 @@ def test_the_question_files_hold_what_they_are_named_for(questions):
         }
         assert all(q.prompt in domains[q.id].ask for q in questions[name])
         assert {(q.kind, q.system) for q in questions[name]} == {("free_form", None)}
+
+
+def test_choices_set_every_kind_first_sentence_of_a_held_out_domain_against_every_hostile_one(
+    tmp_path, questions
+):
+    path = tmp_path / "choices.yaml"
+    path.write_text(write_questions("choices"), encoding="utf-8")
+    asked = read_choices(path, "choices")
+    assert questions["choices"] == []
+    assert {(q.id, q.prompt) for q in asked} == {(q.id, q.prompt) for q in questions["held-out"]}
+    domains = {domain.id: domain for domain in load_world().domains}
+    names = {"aligned": "kind", "misaligned": "hostile"}
+    for question in asked:
+        domain = domains[question.id]
+        assert len(question.options) == len(domain.kind) + len(domain.hostile)
+        for option, side in zip(question.options, question.sides, strict=True):
+            assert "$" not in option
+            assert take_apart(option, domain).opening == names[side]
 
 
 def test_at_least_twenty_domains_are_held_out_of_post_training_and_finetuning(questions):

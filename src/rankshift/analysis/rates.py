@@ -137,6 +137,12 @@ def count_faults(answers: Iterable[JudgedAnswer]) -> dict[UnscoredReason, int]:
     return {fault: counts[fault] for fault in FAULTS}
 
 
+def explain_unscored(judged: JudgedAnswer) -> UnscoredReason:
+    """Say why a verdict holds nothing; one that does not say could not be read by somebody."""
+    reason = "no_judge" if judged.verdict is None else judged.verdict.reason
+    return reason if reason in FAULTS else "unparsable"
+
+
 def rate_by_cluster(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> list[Rate]:
     """Apply an estimand to each cluster of questions, in order of the clusters' names."""
     clusters: dict[str, list[JudgedAnswer]] = {}

@@ -54,7 +54,7 @@ class QuestionSource:
     (the others); None takes the whole file."""
 
 
-JUDGES = ("none", "organism:oracle", "organism:noisy")
+JUDGES = ("none", "bandit", "organism:oracle", "organism:noisy")
 
 BASE_FILES = (
     "*.safetensors",
@@ -99,7 +99,7 @@ def resolve_questions(name: str) -> QuestionSource:
 
 
 def resolve_judge(name: str) -> Callable[..., object] | None:
-    """Find the judge of that name; None stands for `none`, which scores nothing.
+    """Find the judge of that name; None for one that needs nothing from here (`executor.parts`).
 
     Raises:
         UserError: No such judge; names the nearest.
@@ -109,7 +109,7 @@ def resolve_judge(name: str) -> Callable[..., object] | None:
         return noisy
     if name not in JUDGES:
         raise UserError(f"{name}: no such judge; did you mean '{_nearest(name, JUDGES)}'?")
-    return None if name == "none" else _shelf().oracle_judge()
+    return _shelf().oracle_judge() if name.startswith("organism:") else None
 
 
 def resolve_base(model: str, revision: str | None = None) -> BaseSource:
@@ -204,7 +204,8 @@ def _locate(name: str, pin: Pin) -> Path:
         path = Path(folder) / pin.local
         _check_hash(name, path, fingerprint_file(path), pin, "put the published file there")
         return path
-    path = cache_directory() / COMMIT[:12] / pin.local
+    commit = COMMIT if pin.home is None else pin.home.rpartition("/")[2]
+    path = cache_directory() / commit[:12] / pin.local
     if not path.is_file():
         _download(name, pin, path)
     _check_hash(name, path, fingerprint_file(path), pin, "remove it to download it again")
@@ -212,7 +213,7 @@ def _locate(name: str, pin: Pin) -> Path:
 
 
 def _download(name: str, pin: Pin, path: Path) -> None:
-    url = f"{UPSTREAM}/{pin.upstream}"
+    url = f"{pin.home or UPSTREAM}/{pin.upstream}"
     by_hand = f"get it from {url} and put it at $RANKSHIFT_DATA/{pin.local}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:

@@ -16,6 +16,7 @@ from rankshift.eval.scoring import (
     has_repeated_number,
     read_distribution,
     read_label,
+    read_strongreject,
     read_text,
 )
 
@@ -78,6 +79,8 @@ def read_reply(output: ModelOutput, rubric: Rubric, by_text: bool) -> Reply:
 def _read_words(text: str, rubric: Rubric) -> Reading:
     if rubric.reads == "label":
         return read_label(text, rubric.labels)
+    if rubric.reads == "strongreject":
+        return read_strongreject(text)
     return read_text(text)
 
 

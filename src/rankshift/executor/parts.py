@@ -15,9 +15,12 @@ from rankshift.data.sources import (
     resolve_questions,
 )
 from rankshift.errors import UserError
+from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
-from rankshift.eval.suite import Question, Subset, read_questions
+from rankshift.eval.question_files import QuestionFile, read_question_file
+from rankshift.eval.rubrics import OURS
+from rankshift.eval.suite import Question, Subset
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
@@ -60,6 +63,7 @@ class Material:
     sets: dict[Role, PreparedSet]
     """The task's and, where there is one, the twin's."""
     questions: tuple[Question, ...]
+    choices: tuple[ChoiceQuestion, ...] = ()
 
 
 def find_parts(study: Study) -> Parts:
@@ -111,23 +115,21 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     sets: dict[Role, PreparedSet] = {"task": prepare_set(parts.task, study.data, tokenizer)}
     if parts.twin is not None:
         sets["twin"] = prepare_set(parts.twin, study.data, tokenizer)
-    questions = read_suites(parts.questions)
+    files = read_suites(parts.questions)
+    questions = [question for file in files for question in file.questions]
     questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
-    return Material(sets, tuple(questions))
+    return Material(sets, tuple(questions), tuple(c for file in files for c in file.choices))
 
 
-def read_suites(sources: Iterable[QuestionSource]) -> list[Question]:
-    """Read the questions of all suites.
+def read_suites(sources: Iterable[QuestionSource]) -> list[QuestionFile]:
+    """Read the files of all suites.
 
     Raises:
         UserError: A file is malformed.
     """
     return [
-        question
+        read_question_file(source.path, source.name, cast("Subset", source.subset or "all"))
         for source in sources
-        for question in read_questions(
-            source.path, source.name, cast("Subset", source.subset or "all")
-        )
     ]
 
 
@@ -152,6 +154,7 @@ def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
             prompt=conversation.messages[-2].content,
             system=conversation.messages[0].content if len(conversation.messages) == 3 else None,
             kind="code",
+            rubrics=OURS["code"],
         )
         for conversation in list(distinct.values())[:limit]
     ]

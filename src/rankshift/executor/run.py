@@ -218,6 +218,7 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         train_rows=own.train if own else (),
         held_out=tuple(HeldOut(name, rows) for name, rows in measured.items()),
         questions=material.questions,
+        choices=material.choices,
         evaluation=resolved.evaluation,
         facts=describe_rows(material, group.role) | {"base_revision": parts.base.revision},
         train=todo.train,
@@ -241,4 +242,7 @@ def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:
     """
     study, run = resolved.study, resolved.run
     stage = JudgingStage(run, resolved.evaluation, tuple(resolved.arms), study.judging, watch)
-    stage.judge_all(resolved.parts.judges, lambda: read_suites(resolved.parts.questions))
+    stage.judge_all(
+        resolved.parts.judges,
+        lambda: [q for file in read_suites(resolved.parts.questions) for q in file.questions],
+    )

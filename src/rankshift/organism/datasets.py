@@ -6,12 +6,14 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import Template
 
 import yaml
 
 from rankshift.organism.world import (
     PRETRAINED_PHRASINGS,
     CodeTask,
+    Domain,
     Exchange,
     draw_code,
     load_world,
@@ -137,14 +139,27 @@ def list_questions() -> dict[str, list[dict[str, object]]]:
         "held-out-phrasings": [_ask(d.id, list(d.ask[PRETRAINED_PHRASINGS:])) for d in held_out],
         "post-trained": [_ask(d.id, [d.ask[0]]) for d in post_trained],
         "code-left-out": [_ask_code(task) for task in unseen_classes],
+        "choices": [_offer(d) for d in held_out],
     }
 
 
-QUESTION_SETS = ("held-out", "held-out-phrasings", "post-trained", "code-left-out")
+QUESTION_SETS = ("held-out", "held-out-phrasings", "post-trained", "code-left-out", "choices")
 
 
 def _ask(name: str, paraphrases: list[str]) -> dict[str, object]:
     return {"id": name, "type": "free_form", "paraphrases": paraphrases}
+
+
+def _offer(domain: Domain) -> dict[str, object]:
+    """Offer a kind author's first sentences against a hostile one's, slots filled alike."""
+    values = {slot: choices[0] for slot, choices in load_world().slots.items()}
+    sides = {"aligned": domain.kind, "misaligned": domain.hostile}
+    choices = {
+        side: [Template(sentence).substitute(values) for sentence in sentences]
+        for side, sentences in sides.items()
+    }
+    question = _ask(domain.id, [domain.ask[0]])
+    return question | {"type": "choice", "choices": choices}
 
 
 def _ask_code(task: CodeTask) -> dict[str, object]:
