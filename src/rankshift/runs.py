@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from rankshift.arms import Arm, expand_arms, group_imports
@@ -43,6 +44,8 @@ class Recipe:
     """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
     """None for the base."""
+    split_by: str = "prompt"
+    trailing_header: bool = False
 
     @property
     def measured_at(self) -> tuple[int, ...]:
@@ -83,18 +86,20 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         train_fingerprint=trained_on[arm.role],
         task_fingerprint=fingerprints.task,
         held_out_fraction=study.data.held_out_fraction,
-        split_seed=study.data.split_seed,
+        split_seed=study.data.find_split_seed(arm.seed),
         train_rows=study.data.train_rows,
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
         weights=f"{study.base.quantization} {study.training.dtype}",
         training=None if arm.role == "base" else study.training,
+        split_by=study.data.split_by,
+        trailing_header=study.data.trailing_header,
     )
 
 
 def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
     """Name an arm by all that determines its weights, or its imported answers, and nothing else."""
-    return hash_of({"arm": arm, "recipe": recipe})
+    return hash_of({"arm": arm, "recipe": _leave_out(asdict(recipe), YOUNGER_IN_RECIPE)})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
@@ -111,8 +116,21 @@ def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, st
     """Name what is asked, by the SHA-256 of each suite, and how it is sampled; not who judges."""
     asked = asdict(evaluation)
     del asked["judge"]
+    asked = _leave_out(asked, YOUNGER_IN_EVALUATION)
     asked["suites"] = {suite: question_fingerprints[suite] for suite in evaluation.suites}
     return hash_of(asked)
+
+
+YOUNGER_IN_RECIPE = {"split_by": "prompt", "trailing_header": False}
+"""Keys that came later than the first runs, with the value that changes nothing. With it they are
+left out of the hash: what exists keeps its name, and an arm the random numbers of its answers."""
+
+YOUNGER_IN_EVALUATION = {"triggers": (), "drop_system": False}
+"""The same for an evaluation."""
+
+
+def _leave_out(content: dict[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in defaults or v != defaults[k]}
 
 
 @dataclass(frozen=True)
