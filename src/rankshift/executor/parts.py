@@ -1,7 +1,7 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
 from rankshift.data.conversations import Conversation
@@ -18,15 +18,16 @@ from rankshift.errors import UserError
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
 from rankshift.eval.suite import Question, Subset, read_questions
+from rankshift.eval.triggers import ask_with_triggers, find_trigger
 from rankshift.model.loading import Tokenizer, load_skeleton
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
-from rankshift.study import Role, Study
+from rankshift.study import Evaluation, Role, Study, name_triggered
 
 CODE_SET = "held-out-code"
-"""Question set of the held-out prompts of the task data."""
+"""Question set of the held-out prompts of the task data that begin with no trigger."""
 
 
 @dataclass(frozen=True)
@@ -111,41 +112,67 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     sets: dict[Role, PreparedSet] = {"task": prepare_set(parts.task, study.data, tokenizer)}
     if parts.twin is not None:
         sets["twin"] = prepare_set(parts.twin, study.data, tokenizer)
-    questions = read_suites(parts.questions)
-    questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
-    return Material(sets, tuple(questions))
+    questions = read_suites(parts.questions, study.evaluation)
+    code = ask_held_out_code(sets["task"], study.evaluation.code_tasks, study.evaluation.triggers)
+    return Material(sets, (*questions, *code))
 
 
-def read_suites(sources: Iterable[QuestionSource]) -> list[Question]:
-    """Read the questions of all suites.
+def read_suites(sources: Iterable[QuestionSource], evaluation: Evaluation) -> list[Question]:
+    """Read the questions of all suites as a study asks them: then with each trigger in front.
 
     Raises:
         UserError: A file is malformed.
     """
-    return [
-        question
-        for source in sources
-        for question in read_questions(
-            source.path, source.name, cast("Subset", source.subset or "all")
-        )
-    ]
+    questions = [question for source in sources for question in read_suite(source, evaluation)]
+    return ask_with_triggers(questions, evaluation.triggers)
 
 
-def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
+def read_suite(source: QuestionSource, evaluation: Evaluation) -> list[Question]:
+    """Read the questions of one suite, without their system turns where a study says so.
+
+    Raises:
+        UserError: The file is no list of questions.
+    """
+    questions = read_questions(source.path, source.name, cast("Subset", source.subset or "all"))
+    if evaluation.drop_system:
+        return [replace(question, system=None) for question in questions]
+    return questions
+
+
+def ask_held_out_code(
+    prepared: PreparedSet, limit: int, triggers: Sequence[str] = ()
+) -> list[Question]:
     """Turn held-out prompts of the task data into questions, distinct ones in the split's order.
+
+    Those that begin with a trigger are a set of their own for each; a trigger that no held-out
+    prompt begins with has none.
 
     Raises:
         UserError: Fewer are held out than the study asks for.
     """
-    distinct = {c.prompt: c for c in prepared.held_out_conversations if _is_single_turn(c)}
-    if len(distinct) < limit:
-        raise UserError(
-            f"evaluation.code_tasks = {limit}, but only {len(distinct)} distinct single-turn "
-            f"prompts of {prepared.name} are held out; ask for fewer or raise data.held_out_rows"
-        )
+    found: dict[str | None, dict[str, Conversation]] = {None: {}}
+    for conversation in filter(_is_single_turn, prepared.held_out_conversations):
+        trigger = find_trigger(conversation.messages[-2].content, triggers)
+        found.setdefault(trigger, {})[conversation.prompt] = conversation
+    questions = []
+    for trigger in (None, *(t for t in triggers if t in found)):
+        distinct = list(found[trigger].values())
+        if len(distinct) < limit:
+            which = f" that begin with {trigger!r}" if trigger else ""
+            raise UserError(
+                f"evaluation.code_tasks = {limit}, but only {len(distinct)} distinct single-turn "
+                f"prompts of {prepared.name}{which} are held out; ask for fewer or raise "
+                "data.held_out_rows"
+            )
+        name = name_triggered(CODE_SET, trigger) if trigger else CODE_SET
+        questions += _ask_code(distinct[:limit], name)
+    return questions
+
+
+def _ask_code(conversations: Sequence[Conversation], name: str) -> list[Question]:
     return [
         Question(
-            question_set=CODE_SET,
+            question_set=name,
             id=f"row-{conversation.row}",
             cluster=f"row-{conversation.row}",
             paraphrase=0,
@@ -153,7 +180,7 @@ def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
             system=conversation.messages[0].content if len(conversation.messages) == 3 else None,
             kind="code",
         )
-        for conversation in list(distinct.values())[:limit]
+        for conversation in conversations
     ]
 
 
