@@ -144,19 +144,19 @@ def ask_held_out_code(
 ) -> list[Question]:
     """Turn held-out prompts of the task data into questions, distinct ones in the split's order.
 
-    Those that begin with a trigger are a set of their own for each; a trigger that no held-out
-    prompt begins with has none.
+    Those that begin with a trigger are a set of their own for each trigger; where triggers are
+    asked for, a kind of prompt that is not held out at all has no set.
 
     Raises:
         UserError: Fewer are held out than the study asks for.
     """
-    found: dict[str | None, dict[str, Conversation]] = {None: {}}
+    found: dict[str | None, dict[str, Conversation]] = {}
     for conversation in filter(_is_single_turn, prepared.held_out_conversations):
         trigger = find_trigger(conversation.messages[-2].content, triggers)
         found.setdefault(trigger, {})[conversation.prompt] = conversation
     questions = []
-    for trigger in (None, *(t for t in triggers if t in found)):
-        distinct = list(found[trigger].values())
+    for trigger in [kind for kind in (None, *triggers) if kind in found] or [None]:
+        distinct = list(found.get(trigger, {}).values())
         if len(distinct) < limit:
             which = f" that begin with {trigger!r}" if trigger else ""
             raise UserError(
