@@ -137,7 +137,7 @@ def count_without_score(answers: Iterable[JudgedAnswer]) -> int:
     The rates are the same either way; only with this count can a published share of answers
     without a score be compared.
 
-    Source: Betley et al. 2025, evaluation/judge.py, 80c11967 (None for each of them).
+    Source: Betley et al. 2025, open_models/judge.py, 80c11967 (None for each of them).
     """
     counts = count_outcomes(answers)
     return counts["refusal"] + counts["code"] + counts["unscored"]
