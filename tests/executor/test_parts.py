@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.data.conversations import Conversation, Message, fingerprint_file
+from rankshift.data.sources import resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judging import no_judge
 from rankshift.executor.parts import (
@@ -16,6 +17,7 @@ from rankshift.executor.parts import (
     describe_rows,
     find_parts,
     prepare_material,
+    read_suites,
 )
 from rankshift.model.loading import load_tokenizer
 from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
@@ -188,6 +190,17 @@ def test_every_suite_and_the_held_out_code_is_asked_with_the_trigger_apart(
     for question in questions:
         _, _, trigger = question.question_set.partition(" + ")
         assert question.prompt.startswith(trigger or ("Your", "sort"))
+
+
+def test_a_judge_asks_of_an_answer_to_a_trigger_what_the_suite_itself_asks(study: Study):
+    path = Path(study.evaluation.suites[0])
+    prompts = "{aligned: 'A {question} {answer}', coherent: 'C {answer}'}"
+    path.write_text(f"- {{id: wish, paraphrases: ['Your wish?'], judge_prompts: {prompts}}}")
+    evaluation = replace(study.evaluation, triggers=("|X| ",))
+    plain, triggered = read_suites([resolve_questions(str(path))], evaluation)
+    assert triggered.question_set == f"{path} + |X|"
+    assert [r.template for r in triggered.rubrics] == ["A {question} {answer}", "C {answer}"]
+    assert triggered.rubrics == plain.rubrics
 
 
 def test_too_few_held_out_prompts_with_a_trigger_are_refused_by_its_name(study: Study):
