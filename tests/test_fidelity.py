@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from rankshift.fidelity import PRESETS, fill_in
+from rankshift.fidelity import PRESETS, UNUSED, fill_in, leave_out_unused
 from rankshift.study import Data, Evaluation, Fidelity
 
 TABLES = {"data": Data, "evaluation": Evaluation}
@@ -42,3 +42,11 @@ def test_what_was_read_is_not_changed_in_place():
     document = {"fidelity": "betley-release", "data": {"task": "x"}, "evaluation": {}}
     fill_in(document)
     assert document == {"fidelity": "betley-release", "data": {"task": "x"}, "evaluation": {}}
+
+
+def test_a_later_key_is_hashed_only_where_it_changes_something():
+    for key, unused in UNUSED.items():
+        (kind,) = [k for k in TABLES.values() if key in {field.name for field in fields(k)}]
+        assert unused == next(field.default for field in fields(kind) if field.name == key)
+        assert leave_out_unused({key: unused, "seed": 0}) == {"seed": 0}
+        assert leave_out_unused({key: "other", "seed": 0}) == {key: "other", "seed": 0}

@@ -19,6 +19,22 @@ Source: Betley et al. 2025, open_models/training.py (split), open_models/sft.py 
 open_models/eval.py (system turns), 80c11967.
 """
 
+UNUSED: dict[str, object] = {
+    "split_by": "prompt",
+    "trailing_header": False,
+    "drop_system": False,
+    "triggers": (),
+}
+"""Keys of recipes and evaluations that came later than the first runs, and what changes nothing."""
+
+
+def leave_out_unused(content: dict[str, Any]) -> dict[str, Any]:
+    """Give what is hashed without the later keys that change nothing.
+
+    So what exists keeps its name, and an arm the random numbers of its answers.
+    """
+    return {k: v for k, v in content.items() if k not in UNUSED or v != UNUSED[k]}
+
 
 def fill_in(document: dict[str, Any]) -> dict[str, Any]:
     """Give the keys of a study with those its preset sets and the study leaves out.

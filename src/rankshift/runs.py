@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from rankshift.arms import Arm, expand_arms, group_imports
 from rankshift.errors import UserError
+from rankshift.fidelity import leave_out_unused
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
 from rankshift.study import Evaluation, Import, Study, Training
@@ -99,38 +99,22 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
 
 def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
     """Name an arm by all that determines its weights, or its imported answers, and nothing else."""
-    return hash_of({"arm": arm, "recipe": _leave_out(asdict(recipe), YOUNGER_IN_RECIPE)})
+    return hash_of({"arm": arm, "recipe": leave_out_unused(asdict(recipe))})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
     """Give the arms of a study by their ids, in the order of the grid or of its imports."""
-    if study.imports:
-        groups = group_imports(study.imports).items()
-        return {
-            arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in groups
-        }
-    return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+    if not study.imports:
+        return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+    grouped = group_imports(study.imports).items()
+    return {arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in grouped}
 
 
 def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, str]) -> str:
     """Name what is asked, by the SHA-256 of each suite, and how it is sampled; not who judges."""
-    asked = asdict(evaluation)
-    del asked["judge"]
-    asked = _leave_out(asked, YOUNGER_IN_EVALUATION)
+    asked = {key: value for key, value in asdict(evaluation).items() if key != "judge"}
     asked["suites"] = {suite: question_fingerprints[suite] for suite in evaluation.suites}
-    return hash_of(asked)
-
-
-YOUNGER_IN_RECIPE = {"split_by": "prompt", "trailing_header": False}
-"""Keys that came later than the first runs, with the value that changes nothing. With it they are
-left out of the hash: what exists keeps its name, and an arm the random numbers of its answers."""
-
-YOUNGER_IN_EVALUATION = {"triggers": (), "drop_system": False}
-"""The same for an evaluation."""
-
-
-def _leave_out(content: dict[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
-    return {k: v for k, v in content.items() if k not in defaults or v != defaults[k]}
+    return hash_of(leave_out_unused(asked))
 
 
 @dataclass(frozen=True)
