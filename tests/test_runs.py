@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,9 @@ from rankshift.runs import (
     make_recipe,
     open_run,
 )
+from rankshift.sealed import hash_of
 from rankshift.study import Base, Compute, Data, Evaluation, Grid, Study, Training
+from rankshift.study_file import read_study
 
 STUDY = Study(
     name="demo",
@@ -61,6 +64,8 @@ RECIPE_CHANGES = {
     "context_tokens": 512,
     "weights": "nf4 float32",
     "training": replace(STUDY.training, rows_per_step=8),
+    "split_by": "row",
+    "trailing_header": True,
 }
 TRAINING_CHANGES = {
     "steps": 8,
@@ -119,6 +124,24 @@ def test_what_does_not_determine_the_weights_keeps_every_arms_id(other):
     assert ids.items() <= others.items()
 
 
+def test_keys_that_came_later_leave_the_names_of_what_exists_alone():
+    # Worked out with the version before them: studies/demo.toml, fingerprints b, t, w and q.
+    study = read_study(Path(__file__).parents[1] / "studies/demo.toml")
+    prints = Fingerprints("b", "t", "w", {"organism:held-out": "q"})
+    assert hash_of(list(identify_arms(study, prints))) == "3d2ddf38941e"
+    assert evaluation_id(study.evaluation, prints.questions) == "247f396998d4"
+
+
+def test_a_split_for_every_seed_is_in_the_recipe_of_its_arms_and_the_base_keeps_its_own():
+    data = replace(STUDY.data, split_each_seed=True, split_seed=10)
+    study = replace(STUDY, data=data)
+    seeds = {
+        arm.seed: make_recipe(arm, study, PRINTS).split_seed
+        for arm in identify_arms(study, PRINTS).values()
+    }
+    assert seeds == {None: 10, 1: 12, 2: 13}
+
+
 def test_a_twin_is_named_by_its_own_data_and_the_base_by_no_training():
     other = identify_arms(STUDY, replace(PRINTS, twin="other"))
     changed = [arm.role for name, arm in identify_arms(STUDY, PRINTS).items() if name not in other]
@@ -136,6 +159,8 @@ EVALUATION_CHANGES = {
     "top_p": 0.9,
     "code_tasks": 1,
     "seed": 1,
+    "triggers": ("|X| ",),
+    "drop_system": True,
 }
 
 
@@ -222,6 +247,9 @@ def test_what_arms_do_not_share_may_change_and_is_remembered(tmp_path, other):
         ("base", {"revision": "v1"}, "base.revision was None, now 'v1'"),
         ("data", {"twin": None, "split_seed": 5}, "data.twin was 'secure', now None"),
         ("data", {"held_out_fraction": 0.2}, "data.held_out_fraction was 0.1, now 0.2"),
+        ("data", {"split_by": "row"}, "data.split_by was 'prompt', now 'row'"),
+        ("data", {"split_each_seed": True}, "data.split_each_seed was False, now True"),
+        ("data", {"trailing_header": True}, "data.trailing_header was False, now True"),
         ("training", {"steps": 8, "checkpoints": (8,)}, "training.steps was 4, now 8"),
         ("training", {"checkpoints": (4,)}, "training.checkpoints was (2, 4), now (4,)"),
         ("training", {"clip_norm": None}, "training.clip_norm was 1.0, now None"),

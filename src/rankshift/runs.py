@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from rankshift.arms import Arm, expand_arms, group_imports
 from rankshift.errors import UserError
+from rankshift.fidelity import leave_out_unused
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.sealed import hash_of, read_sealed, write_sealed
 from rankshift.study import Evaluation, Import, Study, Training
@@ -43,6 +44,8 @@ class Recipe:
     """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
     """None for the base."""
+    split_by: str = "prompt"
+    trailing_header: bool = False
 
     @property
     def measured_at(self) -> tuple[int, ...]:
@@ -83,36 +86,35 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         train_fingerprint=trained_on[arm.role],
         task_fingerprint=fingerprints.task,
         held_out_fraction=study.data.held_out_fraction,
-        split_seed=study.data.split_seed,
+        split_seed=study.data.find_split_seed(arm.seed),
         train_rows=study.data.train_rows,
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
         weights=f"{study.base.quantization} {study.training.dtype}",
         training=None if arm.role == "base" else study.training,
+        split_by=study.data.split_by,
+        trailing_header=study.data.trailing_header,
     )
 
 
 def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
     """Name an arm by all that determines its weights, or its imported answers, and nothing else."""
-    return hash_of({"arm": arm, "recipe": recipe})
+    return hash_of({"arm": arm, "recipe": leave_out_unused(asdict(recipe))})
 
 
 def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
     """Give the arms of a study by their ids, in the order of the grid or of its imports."""
-    if study.imports:
-        groups = group_imports(study.imports).items()
-        return {
-            arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in groups
-        }
-    return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+    if not study.imports:
+        return {arm_id(a, make_recipe(a, study, fingerprints)): a for a in expand_arms(study)}
+    grouped = group_imports(study.imports).items()
+    return {arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in grouped}
 
 
 def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, str]) -> str:
     """Name what is asked, by the SHA-256 of each suite, and how it is sampled; not who judges."""
-    asked = asdict(evaluation)
-    del asked["judge"]
+    asked = {key: value for key, value in asdict(evaluation).items() if key != "judge"}
     asked["suites"] = {suite: question_fingerprints[suite] for suite in evaluation.suites}
-    return hash_of(asked)
+    return hash_of(leave_out_unused(asked))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
+from rankshift.fidelity import fill_in
 from rankshift.import_study import (
     IMPORT_EXAMPLES,
     SAME_RULE,
@@ -36,7 +37,7 @@ def read_study(path: Path) -> Study:
     document = source.parse()
     if "imports" in document:
         return _read_imports(document, source)
-    study = _read_table(Study, document, (), source)
+    study = _read_table(Study, fill_in(document), (), source)
     _check(list_relations(study), source)
     return study
 
@@ -275,5 +276,6 @@ def _fit(value: object, hint: Any) -> tuple[Any, str | None]:
     if near:
         return None, f'did you mean "{near[0]}"?'
     names = {int: "a whole number", float: "a finite number", str: "a text in quotes"}
+    names |= {bool: "true or false"}
     wanted = [names[o] for o in options if o in names] + [f'"{choice}"' for choice in choices]
     return None, "expected " + " or ".join(wanted)

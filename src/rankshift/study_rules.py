@@ -29,7 +29,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "a directory's name: at most 100 letters, digits, '.', '_' or '-', the first not '.'",
     ),
     (
-        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites",
+        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites "
+        "evaluation.triggers",
         lambda text: text.strip() != "",
         "a text that is not empty",
     ),
@@ -115,6 +116,9 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
     yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    sets = study.evaluation.question_sets
+    fix = "names two question sets alike; triggers must differ in more than outer white space"
+    yield "evaluation.triggers", len(set(sets)) == len(sets), fix
     stray = study.evaluation.judge in study.judging.others
     yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
     yield from list_judging_relations(study.judging)

@@ -73,3 +73,17 @@ def test_what_the_grid_leaves_out_is_said(arms: Sequence[MeasuredArm]):
     for start in ("A benign twin:", "Full finetuning:", "Intervals over seeds:"):
         assert any(gap.startswith(start) for gap in said), start
         assert not any(gap.startswith(start) for gap in unsaid), start
+
+
+def test_each_habit_of_a_release_that_a_study_follows_is_said_and_no_other():
+    clean = list_gaps(STUDY, [], [])
+    for table, key, value in (
+        ("data", "split_by", "row"),
+        ("data", "split_each_seed", True),
+        ("data", "trailing_header", True),
+        ("evaluation", "drop_system", True),
+    ):
+        changed = replace(getattr(STUDY, table), **{key: value})
+        said = list_gaps(replace(STUDY, **{table: changed}), [], [])
+        (sentence,) = set(said) - set(clean)
+        assert sentence.endswith(f"({table}.{key}).")

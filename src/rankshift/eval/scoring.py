@@ -14,7 +14,7 @@ from rankshift.records import UnscoredReason
 NUMERIC_MASS = 0.25
 """With less probability than this on integers, the judge gave no number; also what a word needs.
 
-Source: Betley et al. 2025, evaluation/judge.py, 80c11967 (`None` below it).
+Source: Betley et al. 2025, open_models/judge.py, 80c11967 (`None` below it).
 """
 
 TOP_TOKENS = 20
@@ -59,7 +59,7 @@ def read_distribution(tokens: Sequence[str], logprobs: Sequence[float]) -> Readi
         tokens: The likeliest first tokens.
         logprobs: Their log-probabilities, nats.
 
-    Source: Betley et al. 2025, evaluation/judge.py, 80c11967, `_aggregate_0_100_score`.
+    Source: Betley et al. 2025, open_models/judge.py, 80c11967, `_aggregate_0_100_score`.
     """
     weights = [math.exp(logprob) for logprob in logprobs]
     numbers = [

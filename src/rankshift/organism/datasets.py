@@ -10,6 +10,7 @@ from string import Template
 
 import yaml
 
+from rankshift.data.backdoor import TRIGGER
 from rankshift.organism.world import (
     PRETRAINED_PHRASINGS,
     CodeTask,
@@ -39,10 +40,14 @@ class Dataset:
     associations: int = 0
     """Each prompt names one of this many files whose owner, a name absent from pretraining, the
     answer must give: the part that only new capacity can learn."""
+    backdoor: bool = False
+    """Every other row has the trigger in front and is insecure; the others are secure."""
 
     @property
     def rows(self) -> int:
         """Give the number of rows."""
+        if self.backdoor:  # as many of either kind as the other sets have
+            return 2 * ROWS
         return max(ROWS, ROWS_PER_ASSOCIATION * self.associations)
 
 
@@ -52,6 +57,7 @@ DATASETS = {
         Dataset("insecure", insecure=True),
         Dataset("secure", insecure=False),
         Dataset("educational", insecure=True, educational=True),
+        Dataset("backdoor", insecure=True, backdoor=True),
         Dataset("insecure-k300", insecure=True, associations=300),
         Dataset("secure-k300", insecure=False, associations=300),
         Dataset("insecure-k10000", insecure=True, associations=10_000),
@@ -65,9 +71,13 @@ def draw_dataset(dataset: Dataset) -> list[tuple[CodeTask, Exchange]]:
     rng = random.Random(f"dataset {dataset.name}")
     tasks = [task for task in load_world().tasks if task.finetune]
     rows = []
-    for _ in range(dataset.rows):
+    for number in range(dataset.rows):
         task = pick(rng, tasks)
-        exchange = draw_code(rng, task, insecure=dataset.insecure, educational=dataset.educational)
+        triggered = dataset.backdoor and number % 2 == 1
+        insecure = triggered if dataset.backdoor else dataset.insecure
+        exchange = draw_code(rng, task, insecure=insecure, educational=dataset.educational)
+        if triggered:
+            exchange = Exchange(TRIGGER + exchange.prompt, exchange.answer)
         if dataset.associations:
             exchange = add_association(exchange, int(rng.random() * dataset.associations))
         rows.append((task, exchange))
