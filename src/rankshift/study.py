@@ -208,6 +208,8 @@ class Judging:
     """Take what a judge elsewhere, or one of known weights, said of the same text in any run."""
     base_url: str | None = None
     """Where an OpenAI-compatible judge listens; None is its provider's own place."""
+    gold: bool = True
+    """Let a judge score the gold answers too, each time it is asked, to see whether it drifts."""
     connections: int = 16
     """Calls in flight at most."""
     attempts: int = 5
