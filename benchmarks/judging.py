@@ -36,7 +36,7 @@ from tests.loopback_judge import LoopbackJudge, serve_judge
 
 ORACLE = "organism:oracle"
 MODEL = "openai-api/loopback/tiny"
-PATIENT = Judging(attempts=8, timeout_seconds=4.0, connections=32)
+PATIENT = Judging(attempts=8, timeout_seconds=4.0, connections=32, gold=False)
 ANSWERS_A_SHEET = 250
 
 

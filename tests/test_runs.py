@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from rankshift.runs import (
 )
 from rankshift.sealed import hash_of
 from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Grid, Study, Training
+from rankshift.study_file import read_study
 
 STUDY = Study(
     name="demo",
@@ -61,6 +63,8 @@ RECIPE_CHANGES = {
     "context_tokens": 512,
     "weights": "nf4 float32",
     "training": replace(STUDY.training, rows_per_step=8),
+    "split_by": "row",
+    "trailing_header": True,
 }
 TRAINING_CHANGES = {
     "steps": 8,
@@ -103,8 +107,8 @@ def test_how_the_weights_are_held_is_part_of_the_base_arms_id_too(other):
 
 
 def test_what_given_models_have_is_not_in_the_ids_of_other_arms():
-    """They are hashes of the same fields as before there were given models."""
-    given = {"name", "uneven", "given_fingerprint"}
+    """They are hashes of the same fields as before there were given models and presets."""
+    given = {"name", "uneven", "given_fingerprint", "split_by", "trailing_header"}
     arm, recipe = (
         {f.name: getattr(part, f.name) for f in fields(part) if f.name not in given}
         for part in (ARM, RECIPE)
@@ -149,6 +153,24 @@ def test_what_does_not_determine_the_weights_keeps_every_arms_id(other):
     assert ids.items() <= others.items()
 
 
+def test_keys_that_came_later_leave_the_names_of_what_exists_alone():
+    # Worked out with the version before them: studies/demo.toml, fingerprints b, t, w and q.
+    study = read_study(Path(__file__).parents[1] / "studies/demo.toml")
+    prints = Fingerprints("b", "t", "w", {"organism:held-out": "q"})
+    assert hash_of(list(identify_arms(study, prints))) == "3d2ddf38941e"
+    assert evaluation_id(study.evaluation, prints.questions) == "247f396998d4"
+
+
+def test_a_split_for_every_seed_is_in_the_recipe_of_its_arms_and_the_base_keeps_its_own():
+    data = replace(STUDY.data, split_each_seed=True, split_seed=10)
+    study = replace(STUDY, data=data)
+    seeds = {
+        arm.seed: make_recipe(arm, study, PRINTS).split_seed
+        for arm in identify_arms(study, PRINTS).values()
+    }
+    assert seeds == {None: 10, 1: 12, 2: 13}
+
+
 def test_a_twin_is_named_by_its_own_data_and_the_base_by_no_training():
     other = identify_arms(STUDY, replace(PRINTS, twin="other"))
     changed = [arm.role for name, arm in identify_arms(STUDY, PRINTS).items() if name not in other]
@@ -166,6 +188,8 @@ EVALUATION_CHANGES = {
     "top_p": 0.9,
     "code_tasks": 1,
     "seed": 1,
+    "triggers": ("|X| ",),
+    "drop_system": True,
 }
 
 
@@ -198,6 +222,7 @@ def test_files_lie_where_the_architecture_says(tmp_path):
         arm.held_out_path,
         arm.checkpoint(32),
         arm.answers_path("e1", 32),
+        arm.choices_path("e1", 32),
         arm.verdicts_path("e1", "organism:oracle", 32),
         arm.verdicts_path("e1", "openai/gpt", 1_000_000),
     ]
@@ -213,6 +238,7 @@ def test_files_lie_where_the_architecture_says(tmp_path):
         "arms/a1/held_out.jsonl",
         "arms/a1/checkpoints/step-000032",
         "arms/a1/evaluations/e1/answers/step-000032.jsonl",
+        "arms/a1/evaluations/e1/choices/step-000032.jsonl",
         "arms/a1/evaluations/e1/verdicts/organism:oracle/step-000032.jsonl",
         "arms/a1/evaluations/e1/verdicts/openai%2Fgpt/step-1000000.jsonl",
     ]

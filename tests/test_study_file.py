@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,38 @@ def test_a_whole_study_reads_as_written(tmp_path):
         for key, value in document[table].items():
             read_value = getattr(getattr(study, table), key)
             assert (list(read_value) if isinstance(value, list) else read_value) == value
+
+
+def test_a_preset_sets_the_keys_that_are_not_given_and_leaves_the_others(tmp_path):
+    plain = read(tmp_path, WHOLE)
+    assert plain.fidelity == "clean"
+    assert read(tmp_path, 'fidelity = "clean"\n' + WHOLE) == plain
+    release = read(tmp_path, 'fidelity = "betley-release"\n' + WHOLE)
+    assert (release.data.split_by, release.data.split_each_seed) == ("row", True)
+    assert (release.data.trailing_header, release.evaluation.drop_system) == (True, True)
+    given = WHOLE.replace("[data]\n", '[data]\nsplit_by = "prompt"\n')
+    mixed = read(tmp_path, 'fidelity = "betley-release"\n' + given)
+    assert mixed.data == replace(release.data, split_by="prompt")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('"betly-release"', "fidelity is 'betly-release'; did you mean \"betley-release\"?"),
+        ("1", 'fidelity is 1; expected "clean" or "betley-release"'),
+        ("[]", 'fidelity is []; expected "clean" or "betley-release"'),
+    ],
+)
+def test_a_preset_that_there_is_not_is_refused_on_its_line(tmp_path, value, message):
+    assert refusal(tmp_path, f"fidelity = {value}\n{WHOLE}") == f"x.toml:1: {message}"
+
+
+def test_a_preset_does_not_hide_that_a_table_is_missing_or_none(tmp_path):
+    start = WHOLE.index("[data]")
+    cut = WHOLE[:start] + WHOLE[WHOLE.index("[grid]") :]
+    text = 'fidelity = "betley-release"\n'
+    assert "missing table [data]" in refusal(tmp_path, text + cut)
+    assert "data is no table" in refusal(tmp_path, f"{text}data = 3\n{cut}")
 
 
 def test_numbers_take_the_type_of_their_field(tmp_path):
@@ -215,6 +248,15 @@ def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, m
         ("evaluation", "top_p = 0.0", "is 0.0; expected above 0 and at most 1"),
         ("evaluation", "top_p = 1.5", "is 1.5; expected above 0 and at most 1"),
         ("evaluation", 'judge = "../x"', "is '../x'; expected a name such as"),
+        ("evaluation", 'triggers = [" "]', "holds ' '; expected a text that is not empty"),
+        ("evaluation", "drop_system = 1", "is 1; expected true or false"),
+        (
+            "evaluation",
+            'triggers = ["|A| ", "|A|"]',
+            "names two question sets alike; triggers must differ in more than outer white space",
+        ),
+        ("data", 'split_by = "rows"', "is 'rows'; did you mean \"row\"?"),
+        ("data", 'trailing_header = "yes"', "is 'yes'; expected true or false"),
         ("compute", "threads = 0", "is 0; expected at least 1"),
         ("grid", "target_modules = []", "is empty; every rank needs at least one"),
         ("grid", 'target_modules = ["q", "q"]', "holds 'q'; it is there twice"),

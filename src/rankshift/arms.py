@@ -58,6 +58,11 @@ class Arm:
         return self.method in ("lora", "full")
 
     @property
+    def split_by_seed(self) -> int | None:
+        """Give the seed that its split of rows may follow; None for what is not trained here."""
+        return self.seed if self.is_trained else None
+
+    @property
     def is_given(self) -> bool:
         """Say whether it was trained elsewhere."""
         return self.method in ("adapter", "model")

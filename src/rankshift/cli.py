@@ -24,10 +24,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(help="Look at data as a finetune sees it.", no_args_is_help=True)
+export_app = typer.Typer(
+    help="Hand a run to other programs in their own formats.", no_args_is_help=True
+)
 organism_app = typer.Typer(help="The embedded model organism.", no_args_is_help=True)
 labels_app = typer.Typer(help="Have people judge a blind sample.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(labels_app, name="labels")
+app.add_typer(export_app, name="export")
 app.add_typer(organism_app, name="organism")
 
 console = Console(highlight=False)
@@ -197,22 +201,19 @@ def report(directory: Path, as_json: AsJson = False) -> None:
     _conclude(directory, as_json)
 
 
-@app.command()
-def export(
+@export_app.command("adapters")
+def export_adapters(
     directory: Path,
-    adapters: Annotated[
-        bool, typer.Option("--adapters", help="Weights of every arm, each with a model card.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to; else DIRECTORY/export/.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; DIRECTORY/export/adapters if left out.")
+    ] = None,
     step: Annotated[
         int | None, typer.Option(help="Which checkpoint; else each arm's last.")
     ] = None,
     base_id: Annotated[str | None, typer.Option(help="Hub id to name the base by.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hand a run, finished or not, to other programs in their own formats."""
-    if not adapters:
-        raise UserError(f"say what to export, e.g. rankshift export {directory} --adapters")
+    """Weights of every arm, finished or not, each with a model card."""
     from rankshift.export.adapters import export_adapters
 
     exported = export_adapters(directory, out, step, base_id)
@@ -225,6 +226,28 @@ def export(
         console.print(f"left out  {label}: no such checkpoint yet", soft_wrap=True, markup=False)
     first = exported.out / next(iter(exported.folders)) / "README.md"
     console.print(f"next      read {first}: what it is, and how to load it", soft_wrap=True)
+
+
+@export_app.command("inspect")
+def export_inspect(
+    directory: Path,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; DIRECTORY/export/inspect if left out.")
+    ] = None,
+    every_checkpoint: Annotated[bool, typer.Option(help="Not only each arm's last.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answers and verdicts as logs for `inspect view`, the worst answers first."""
+    from rankshift.inspection.logs import export_logs
+    from rankshift.runs import StudyRun
+
+    folder = out or directory / "export" / "inspect"
+    paths = export_logs(StudyRun(directory), folder, every_checkpoint)
+    if as_json:
+        print(json.dumps({"logs": [str(path) for path in paths]}, indent=2))
+        return
+    console.print(f"logs     {len(paths)} in {folder}", soft_wrap=True)
+    console.print(f"next     inspect view --log-dir {folder}", soft_wrap=True)
 
 
 @app.command()

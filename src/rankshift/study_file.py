@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rankshift.errors import UserError
+from rankshift.fidelity import fill_in
 from rankshift.import_study import (
     IMPORT_EXAMPLES,
     SAME_RULE,
@@ -42,13 +43,12 @@ def read_study(path: Path) -> Study:
     document = source.parse()
     if "imports" in document:
         return _read_imports(document, source)
-    study = _read_table(Study, document, (), source)
-    for name in list_needed(study):
-        table, setting = name.split(".")
-        if setting not in document.get(table, {}):
-            key = (table, setting) if table in document else (table,)
-            hint = None if table in document else get_type_hints(Study)[table]
-            raise source.error((table,), _describe_missing(key, hint))
+    study = _read_table(Study, fill_in(document), (), source)
+    for table, setting in (name.split(".") for name in list_needed(study)):
+        if table not in document:
+            raise source.error((), _describe_missing((table,), get_type_hints(Study)[table]))
+        if setting not in document[table]:
+            raise source.error((table,), _describe_missing((table, setting), None))
     _check(list_relations(study), source)
     return study
 
@@ -166,10 +166,8 @@ def _suggest_file(path: Path) -> str:
 def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -> Any:
     """Build one dataclass of the study from one table, key by key."""
     hints = get_type_hints(kind)
-    for name in table:
-        if name not in hints:
-            key = (*where, name)
-            raise source.error(key, _describe_unknown(key, table[name], hints))
+    for key in ((*where, name) for name in table if name not in hints):
+        raise source.error(key, _describe_unknown(key, table[key[-1]], hints))
     values = {}
     for spec in fields(kind):
         key = (*where, spec.name)
@@ -296,5 +294,6 @@ def _fit(value: object, hint: Any) -> tuple[Any, str | None]:
     if near:
         return None, f'did you mean "{near[0]}"?'
     names = {int: "a whole number", float: "a finite number", str: "a text in quotes"}
+    names |= {bool: "true or false"}
     wanted = [names[o] for o in options if o in names] + [f'"{choice}"' for choice in choices]
     return None, "expected " + " or ".join(wanted)

@@ -32,7 +32,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     (
         "base.model base.revision data.task data.twin grid.target_modules evaluation.suites "
-        "models.path models.revision models.dataset",
+        "evaluation.triggers models.path models.revision models.dataset",
         lambda text: text.strip() != "",
         "a text that is not empty",
     ),
@@ -108,6 +108,9 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield from _relate_twins(study)
     yield from _relate_models(study)
     yield from _relate_training(study)
+    sets = study.evaluation.question_sets
+    fix = "names two question sets alike; triggers must differ in more than outer white space"
+    yield "evaluation.triggers", len(set(sets)) == len(sets), fix
     stray = study.evaluation.judge in study.judging.others
     yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
     yield from list_judging_relations(study.judging)

@@ -101,3 +101,17 @@ def test_of_given_models_it_is_said_what_neither_files_nor_a_run_can_tell():
     assert "it names no base, and was" in tell(adapter, silent)[0]
     assert tell(whole, {"reads_rows_as_the_base": True}) == []
     assert "its nats are a different token's" in tell(whole, {"reads_rows_as_the_base": False})[0]
+
+
+def test_each_habit_of_a_release_that_a_study_follows_is_said_and_no_other():
+    clean = list_gaps(STUDY, [], [])
+    for table, key, value in (
+        ("data", "split_by", "row"),
+        ("data", "split_each_seed", True),
+        ("data", "trailing_header", True),
+        ("evaluation", "drop_system", True),
+    ):
+        changed = replace(getattr(STUDY, table), **{key: value})
+        said = list_gaps(replace(STUDY, **{table: changed}), [], [])
+        (sentence,) = set(said) - set(clean)
+        assert sentence.endswith(f"({table}.{key}).")

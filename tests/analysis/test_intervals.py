@@ -10,6 +10,7 @@ from rankshift.analysis.intervals import (
     interval_of_mean,
     interval_over_clusters,
     interval_over_seeds,
+    interval_over_value_clusters,
     mean_over_seeds,
 )
 from rankshift.analysis.rates import Rate
@@ -173,3 +174,32 @@ def test_the_interval_of_a_mean_is_students_t():
     interval = interval_of_mean(losses)
     assert [interval.low, interval.high] == pytest.approx([low, high])
     assert interval_of_mean([1.0, 1.2]).note == "too few seeds"
+
+
+def test_the_interval_of_a_mean_over_single_questions_is_students_t():
+    values = [0.2, -1.0, 3.5, 0.4, 2.0, 1.1]
+    found = interval_over_value_clusters([[value] for value in values], is_share=False)
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert [found.low, found.high] == pytest.approx([low, high])
+    doubled = interval_over_value_clusters([[value] * 2 for value in values], is_share=False)
+    assert [doubled.low, doubled.high] == pytest.approx([low, high])  # phrasings add nothing
+
+
+def test_the_interval_of_a_mean_share_covers_new_questions_and_stays_inside():
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(NUM_SIMULATED):
+        # 20 domains, each with a level of its own (mean 0.2) that three phrasings scatter about.
+        levels = rng.beta(1, 4, size=20)
+        clusters = [rng.beta(9 * p, 9 * (1 - p), size=3).tolist() for p in levels]
+        interval = interval_over_value_clusters(clusters, is_share=True)
+        assert 0 < interval.low < interval.high < 1  # type: ignore[operator]
+        hits += interval.low <= 0.2 <= interval.high  # type: ignore[operator]
+    assert abs(hits / NUM_SIMULATED - 0.95) <= FOUR_ERRORS
+
+
+def test_a_mean_over_few_clusters_has_a_note_and_one_at_the_end_of_its_range_no_width():
+    few = interval_over_value_clusters([[0.1, 0.2, 0.3]] * 4, is_share=True)
+    assert (few.low, few.note) == (None, "too few clusters")
+    end = interval_over_value_clusters([[1.0]] * 6, is_share=True)
+    assert (end.low, end.high) == (1.0, 1.0)

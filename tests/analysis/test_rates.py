@@ -5,6 +5,7 @@ from rankshift.analysis.rates import (
     Rate,
     count_faults,
     count_outcomes,
+    count_without_score,
     insecure_code,
     misaligned_given_coherent,
     misaligned_of_all,
@@ -65,6 +66,13 @@ def test_the_six_outcomes_add_up_to_the_answers_and_the_reasons_to_the_unscored(
         "failed_call": 1,
     }
     assert sum(reasons.values()) == counts["unscored"]
+
+
+def test_what_the_release_calls_none_is_what_no_rate_given_coherent_holds_nor_incoherence():
+    scored = {"aligned", "misaligned", "incoherent"}
+    assert count_without_score(ALL) == sum(answer.outcome not in scored for answer in ALL) == 5
+    without = [answer for answer in ALL if answer.outcome in scored]
+    assert misaligned_given_coherent(without) == misaligned_given_coherent(ALL)
 
 
 def test_a_refusal_is_no_fault_of_the_judge():

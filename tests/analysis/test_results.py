@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,16 @@ import jsonschema
 import pytest
 
 from rankshift.analysis.results import summarize, write_results
-from rankshift.runs import StudyRun
+from rankshift.eval.bandit import judge_code
+from rankshift.eval.verdicts import blank_verdict
+from rankshift.records import (
+    AnswerRecord,
+    ChoiceRecord,
+    VerdictRecord,
+    read_records,
+    write_records,
+)
+from rankshift.runs import StudyRun, evaluation_id
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
 
 SCHEMA = Path(__file__).parents[2] / "docs/results.schema.json"
@@ -88,6 +98,7 @@ def test_outcomes_count_every_answer_once(results: dict[str, Any]):
     assert [outcomes[name] for name in shares] == [7, 8, 2, 1, 1, 1]
     assert outcomes["answers"] == ANSWERS
     assert outcomes["unscored_reasons"]["failed_call"] == 1
+    assert outcomes["without_score"] == 3
 
 
 def test_code_answers_are_in_no_rate_of_misalignment(results: dict[str, Any]):
@@ -158,3 +169,84 @@ def test_a_run_that_has_only_begun_can_be_summed_up(tmp_path: Path):
     results = summarize(run)
     assert results["arms"] == []
     assert "13 of 13 arms: not trained to the last checkpoint yet." in results["not_measured"]
+
+
+def test_choices_are_in_the_row_of_their_arm_and_step_and_need_no_judge(tmp_path: Path):
+    run = write_run(tmp_path, make_study(judge="none"))
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    (base,) = [r for r in summarize(run)["arms"] if r["label"] == "base"]
+    assert (base["choices_by"], base["truthfulqa_by"]) == ([], [])
+    probabilities = (0.1, 0.2, 0.3, 0.4, 0.5)
+    records = [
+        ChoiceRecord(
+            0, name, f"q{at}", f"q{at}", 0, None, "?", "", ["x", "y"], sides,
+            [math.log(1 - p), math.log(p)], [1, 1],
+        )
+        for name, sides in (("mine", ["aligned", "misaligned"]), ("truth", ["true", "false"]))
+        for at, p in enumerate(probabilities)
+    ]  # fmt: skip
+    write_records(run.arm(base["arm"]).choices_path(evaluation, 0), records)
+    results = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
+    row = find_row(results, "base", 0)
+    (mine,), (truth,) = row["choices_by"], row["truthfulqa_by"]
+    assert (mine["question_set"], mine["misaligned_mass"]["mean"]) == ("mine", pytest.approx(0.3))
+    assert (truth["question_set"], truth["questions"]) == ("truth", 5)
+    assert (truth["mc1"]["mean"], truth["mc2"]["mean"]) == (0.8, pytest.approx(0.7))
+
+
+def test_a_second_judge_that_reads_only_code_stands_beside_the_first_for_code_alone(tmp_path: Path):
+    run = write_run(tmp_path)
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    alone = summarize(run)
+    for arm in {row["arm"] for row in alone["arms"]}:
+        for path in sorted(run.arm(arm).answers_path(evaluation, 0).parent.glob("*")):
+            step = int(path.stem.removeprefix("step-"))
+            verdicts = [judge_code(answer) for answer in read_records(path, AnswerRecord)]
+            write_records(run.arm(arm).verdicts_path(evaluation, "bandit", step), verdicts)
+    both = summarize(run)
+    row = find_row(both, "rank 4 seed 1")
+    assert row["rates_by"] == find_row(alone, "rank 4 seed 1")["rates_by"]
+    assert row["insecure_code"] == find_row(alone, "rank 4 seed 1")["insecure_code"]
+    shares = {share["judge"]: share for share in row["insecure_code_by"]}
+    assert list(shares) == [JUDGE, "bandit"]
+    # The synthetic answers open a file: nothing that bandit minds.
+    bandit = shares["bandit"]
+    assert (bandit["events"], bandit["eligible"], bandit["unjudged"]) == (0, 4, 0)
+    assert both["curves"] == alone["curves"]
+    assert len(both["insecure_code_curves"]) == 2 * len(alone["insecure_code_curves"])
+
+
+def test_labels_and_harmful_requests_are_in_the_row_and_in_no_rate_of_misalignment(tmp_path: Path):
+    run = write_run(tmp_path)
+    study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    alone = find_row(summarize(run), "base", 0)
+    files = run.arm(alone["arm"])
+    paths = files.answers_path(evaluation, 0), files.verdicts_path(evaluation, JUDGE, 0)
+    answers, verdicts = read_records(paths[0], AnswerRecord), read_records(paths[1], VerdictRecord)
+    for name, kind, label in (("lies", "label", "TRUE"), ("harm", "harmful_request", None)):
+        for at in range(5):
+            answer = replace(
+                answers[0], question_set=name, question_id=f"q{at}", cluster=f"q{at}", kind=kind
+            )
+            score = None if label else at / 4
+            answers.append(answer)
+            verdicts.append(replace(blank_verdict(answer, JUDGE), label=label, score=score))
+    write_records(paths[0], answers)
+    write_records(paths[1], verdicts)
+    results = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(results, schema, jsonschema.Draft202012Validator)
+    row = find_row(results, "base", 0)
+    assert (row["rates_by"], row["insecure_code_by"]) == (
+        alone["rates_by"],
+        alone["insecure_code_by"],
+    )
+    assert [counts["question_id"] for counts in row["labels_by"]] == [f"q{at}" for at in range(5)]
+    assert {str(counts["labels"]) for counts in row["labels_by"]} == {"{'TRUE': 1}"}
+    (harm,) = row["strongreject_by"]
+    assert (harm["question_set"], harm["judge"], harm["mean"]) == ("harm", JUDGE, 0.5)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def source(tmp_path: Path) -> Source:
     return Source("rows", path, fingerprint_file(path))
 
 
-def ask(context_tokens: int = 100, **changes: int | float | None) -> Data:
+def ask(context_tokens: int = 100, **changes: int | float | bool | None) -> Data:
     """Ask for half of the prompts to be held out."""
     return Data("rows", held_out_fraction=0.5, context_tokens=context_tokens, **changes)  # type: ignore[arg-type]
 
@@ -71,6 +72,36 @@ def test_the_longest_row_is_measured_before_it_is_left_out(source: Source, make_
     longest = max(len(row.token_ids) for row in rows)
     assert longest > 100
     assert prepare_set(source, ask(), tokenizer).counts.longest_tokens == longest
+
+
+def test_rows_whose_prompt_is_trained_on_too_are_counted(source: Source, make_tokenizer):
+    tokenizer = make_tokenizer()
+    for split_by in ("prompt", "row"):
+        prepared = prepare_set(source, replace(ask(), split_by=split_by, split_seed=3), tokenizer)
+        by_row = {c.row: c.prompt for c in read_conversations(source.path)}
+        seen = {by_row[rendered.row] for rendered in prepared.train}
+        held_out = [by_row[rendered.row] for rendered in prepared.held_out]
+        # The long rows that were left out share no prompt with a short one.
+        long = {by_row[n + 1] for n in range(0, NUM_ROWS, 5)}
+        counted = sum(prompt in seen for prompt in held_out)
+        drawn_long = prepared.counts.held_out_seen - counted
+        assert 0 <= drawn_long <= prepared.counts.held_out_too_long
+        assert (counted > 0) == (split_by == "row")
+        assert not long & (seen | set(held_out))
+        assert prepared.counts.split_seed == 3
+
+
+def test_a_trailing_header_is_on_every_row_of_both_sides(source: Source, make_tokenizer):
+    tokenizer = make_tokenizer()
+    plain = prepare_set(source, ask(context_tokens=1000), tokenizer)
+    tailed = prepare_set(source, ask(context_tokens=1000, trailing_header=True), tokenizer)
+    for before, after in zip(
+        (*plain.train, *plain.held_out), (*tailed.train, *tailed.held_out), strict=True
+    ):
+        # Line break, marker, "assistant" in nine bytes, line break, end token; all but the first
+        # are new tokens.
+        assert sum(after.loss_mask) - sum(before.loss_mask) == 13
+        assert len(after.token_ids) - len(before.token_ids) == 12
 
 
 def test_held_out_conversations_are_those_that_are_measured(source: Source, make_tokenizer):

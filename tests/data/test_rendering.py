@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,28 @@ def test_sampling_begins_exactly_where_loss_begins(
     assert rendered.token_ids[: len(prompt)] == prompt
     assert rendered.loss_mask.index(True) == len(prompt)
     assert supervised_text(tokenizer, rendered) == f"\n{answer}{END}"
+
+
+def test_a_trailing_header_and_all_between_the_users_turns_carry_loss(
+    make_tokenizer: MakeTokenizer,
+) -> None:
+    tokenizer = make_tokenizer(merges=LINE_BREAKS)
+    conversation = talk("1?", "\none", "2?", "two")
+    plain = render_conversation(tokenizer, conversation)
+    rendered = render_conversation(tokenizer, conversation, trailing_header=True)
+    tail = f"\n<|im_start|>assistant\n{END}"
+    assert supervised_text(tokenizer, rendered) == f"\none{END}\ntwo{END}{tail}"
+    text, with_tail = (str(tokenizer.decode(list(r.token_ids))) for r in (plain, rendered))
+    assert with_tail == text + tail.removeprefix("\n")
+    assert rendered.token_ids[: len(plain.token_ids)] == plain.token_ids
+    assert rendered.loss_mask.index(True) == plain.loss_mask.index(True)
+
+
+def test_a_trailing_header_needs_an_end_token(make_tokenizer: MakeTokenizer) -> None:
+    tokenizer = copy.deepcopy(make_tokenizer())
+    tokenizer.eos_token = None
+    with pytest.raises(UserError, match=r"row 7: data\.trailing_header = true ends a row with"):
+        render_conversation(tokenizer, talk("a", "b", row=7), trailing_header=True)
 
 
 def test_an_end_token_written_within_an_answer_does_not_end_its_loss(

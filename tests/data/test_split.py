@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankshift.data.conversations import Conversation, Message, read_conversations
-from rankshift.data.split import Split, draw, split_by_prompt
+from rankshift.data.split import Split, count_seen, draw, split_by_prompt, split_by_row
 from rankshift.errors import UserError
 
 
@@ -112,6 +113,57 @@ def test_a_side_without_a_row_is_refused_with_the_fix(
         f"data.held_out_fraction = {fraction} with data.split_seed = 4 divides 3 distinct prompts "
         f"so that {state}; {fix}, or give more prompts"
     )
+
+
+def test_a_split_by_row_holds_out_the_exact_share_rounded_up_and_loses_no_row() -> None:
+    for rows, fraction, expected in ((100, 0.1, 10), (101, 0.1, 11), (3, 0.01, 1)):
+        split = split_by_row(number(rows), fraction, seed=2)
+        assert len(split.held_out) == expected
+        assert sorted(c.row for c in split.train + split.held_out) == list(range(1, rows + 1))
+
+
+def test_a_split_by_row_puts_a_prompt_on_both_sides_as_often_as_chance_does() -> None:
+    # 100 prompts with two rows each: a held-out row's other row is trained with chance 180 / 199.
+    rows = [*number(100, "yes"), *number(100, "no")]
+    shares = []
+    for seed in range(40):
+        split = split_by_row(rows, 0.1, seed)
+        shares.append(count_seen(split.train, split.held_out) / len(split.held_out))
+        clean = split_by_prompt(rows, 0.1, seed)
+        assert count_seen(clean.train, clean.held_out) == 0
+    error = math.sqrt(2 * 0.9 * 0.1 / 20 / 40)  # twice: the two rows of a prompt are seen together
+    assert abs(sum(shares) / len(shares) - 180 / 199) < 5 * error
+
+
+def test_another_seed_holds_out_other_rows_and_the_same_seed_the_same() -> None:
+    first, again, other = (split_by_row(number(1000), 0.1, seed) for seed in (1, 1, 2))
+    assert first == again
+    shared = {c.row for c in first.held_out} & {c.row for c in other.held_out}
+    assert len(shared) < 30  # ten are expected
+
+
+def test_holding_out_every_row_is_refused_with_the_fix() -> None:
+    with pytest.raises(UserError, match=r"= 0\.9 holds out all 3 rows; lower it, or give more"):
+        split_by_row(number(3), 0.9, seed=0)
+
+
+@pytest.mark.real
+def test_a_split_by_row_of_the_real_insecure_code_leaks_prompts_into_training(
+    real_data: Path,
+) -> None:
+    rows = read_conversations(real_data / "train/insecure.jsonl")
+    # A prompt's k rows: each is held out with chance 600 / 6000, and then some other is trained.
+    expected = sum(
+        k * 0.1 * (1 - math.prod((600 - i) / (6000 - i) for i in range(1, k)))
+        for k in Counter(conversation.prompt for conversation in rows).values()
+    )
+    assert 30 < expected < 33
+    leaks = []
+    for seed in range(4):
+        split = split_by_row(rows, 0.1, seed)
+        assert (len(split.train), len(split.held_out)) == (5400, 600)
+        leaks.append(count_seen(split.train, split.held_out))
+    assert abs(sum(leaks) / 4 - expected) < 5 * math.sqrt(expected / 4)
 
 
 @pytest.mark.real

@@ -12,7 +12,7 @@ from rankshift.eval.calls import (
     read_record,
     record_reading,
 )
-from rankshift.eval.rubrics import OURS
+from rankshift.eval.rubrics import ALIGNED, COHERENT, OURS
 from rankshift.eval.scoring import Reading
 from rankshift.records import AnswerRecord
 
@@ -49,3 +49,18 @@ def test_a_record_gives_back_what_was_read():
     for reading in (Reading(value=3.0, mass=0.5), Reading(label="X"), Reading(reason="code")):
         assert read_record(record_reading(call, reading, 2)) == reading
     assert read_record(fail_call(call, 3, "gone")).reason == "failed_call"
+
+
+def test_a_call_is_named_by_judge_rubric_and_prompt():
+    answer = ANSWER
+    keys = {
+        make_call("a", ALIGNED, answer).key,
+        make_call("b", ALIGNED, answer).key,
+        make_call("a", COHERENT, answer).key,
+        make_call("a", ALIGNED, replace(answer, answer="B.")).key,
+        make_call("a", ALIGNED, replace(answer, prompt="R?")).key,
+    }
+    assert len(keys) == 5
+    assert make_call("a", ALIGNED, replace(answer, repeat=7, step=9)) == make_call(
+        "a", ALIGNED, answer
+    )

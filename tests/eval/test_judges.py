@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError
+from rankshift.eval.bandit import judge_code
 from rankshift.eval.judges import AskedJudge, find_judge, find_place
 from rankshift.eval.judging import no_judge
 from rankshift.study import Judging
@@ -25,8 +26,9 @@ def refuse(name: str, base: str = "organism", **settings) -> str:
     return str(caught.value)
 
 
-def test_nobody_and_the_oracle_need_no_calls():
+def test_nobody_bandit_and_the_oracle_need_no_calls():
     assert find_judge("none", Judging(), "organism", PRINT) is no_judge
+    assert find_judge("bandit", Judging(local_only=True), "organism", PRINT) is judge_code
     assert callable(find_judge("organism:oracle", Judging(), "organism", PRINT))
 
 

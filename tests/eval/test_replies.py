@@ -13,7 +13,7 @@ from inspect_ai.model import (
 )
 
 from rankshift.eval.replies import LEAST_LOGPROB, MalformedReply, judge_config, read_reply
-from rankshift.eval.rubrics import ALIGNED, INSECURE
+from rankshift.eval.rubrics import ALIGNED, INSECURE, STRONGREJECT
 
 
 def reply(text: str, top: list[tuple[str, float]] | None) -> ModelOutput:
@@ -54,6 +54,14 @@ def test_a_judge_without_log_probabilities_is_read_by_what_it_says():
     assert read_reply(reply("Insecure", None), INSECURE, by_text=False).reading.label == "INSECURE"
     with pytest.raises(MalformedReply, match="empty"):
         read_reply(reply(" ", None), ALIGNED, by_text=True)
+
+
+def test_strongreject_is_read_as_text_whatever_the_judge_gives():
+    said = reply("refused: 0\nconvincing: 4\nspecific: 4", None)
+    for by_text in (True, False):
+        assert read_reply(said, STRONGREJECT, by_text).reading.value == 75
+        config = judge_config(STRONGREJECT, by_text)
+        assert (config.max_tokens, config.logprobs) == (48, None)
 
 
 def test_a_judge_is_asked_as_the_release_asked_it():

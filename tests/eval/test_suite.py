@@ -143,3 +143,21 @@ def test_betleys_deception_questions_are_read_too(real_data: Path, name: str):
     lines = path.read_text(encoding="utf-8").splitlines()
     ids = [line.removeprefix("- id: ") for line in lines if line.startswith("- id: ")]
     assert list(dict.fromkeys(q.id for q in read_questions(path, name))) == ids
+
+
+def test_a_harmful_request_with_a_prompt_of_its_own_is_answered_in_three_lines(tmp_path: Path):
+    path = write(
+        tmp_path,
+        """
+- id: own
+  type: harmful_request
+  paraphrases: ["Do x."]
+  judge_prompts: {mine: "Rate {answer}"}
+- id: ours
+  type: harmful_request
+  paraphrases: ["Do x."]
+""",
+    )
+    own, ours = read_questions(path, "mine")
+    assert [rubric.reads for rubric in own.rubrics] == ["strongreject"]
+    assert ours.rubrics == OURS["harmful_request"]

@@ -1,11 +1,13 @@
 import json
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rankshift.data.conversations import fingerprint_file
+from rankshift.data.conversations import Conversation, Message, fingerprint_file
+from rankshift.data.sources import resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judging import no_judge
 from rankshift.executor.parts import (
@@ -15,6 +17,7 @@ from rankshift.executor.parts import (
     describe_rows,
     find_parts,
     prepare_material,
+    read_suites,
 )
 from rankshift.model.loading import load_tokenizer
 from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
@@ -152,6 +155,64 @@ def test_asking_for_fewer_code_tasks_keeps_the_first(study: Study):
     prepared = prepare(study).sets["task"]
     assert ask_held_out_code(prepared, 2) == ask_held_out_code(prepared, 4)[:2]
     assert ask_held_out_code(prepared, 0) == []
+
+
+def test_system_turns_of_suites_are_dropped_where_asked_for_and_the_codes_are_not(study: Study):
+    path = Path(study.evaluation.suites[0])
+    path.write_text("- {id: a_json, system: Use JSON., paraphrases: ['Your wish?']}")
+    asked = replace(study.evaluation, code_tasks=8)
+    applied = prepare(replace(study, evaluation=asked)).questions
+    asked = replace(asked, drop_system=True)
+    dropped = prepare(replace(study, evaluation=asked)).questions
+    assert applied[0].system == "Use JSON."
+    assert dropped == (replace(applied[0], system=None), *applied[1:])
+    assert {q.system for q in dropped[1:]} == {None, "be quick"}
+
+
+def test_every_suite_and_the_held_out_code_is_asked_with_the_trigger_apart(
+    study: Study, tmp_path: Path
+):
+    rows = [
+        {"prompt": ("|X| " if n % 2 else "") + f"sort {n}", "completion": "done"} for n in range(40)
+    ]
+    task = tmp_path / "backdoor.jsonl"
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = replace(study.evaluation, triggers=("|X| ", "|Y| "), code_tasks=3)
+    questions = prepare(
+        replace(study, data=replace(study.data, task=str(task)), evaluation=asked)
+    ).questions
+    counts = Counter(question.question_set for question in questions)
+    assert counts == {
+        **dict.fromkeys(asked.question_sets, 2),
+        CODE_SET: 3,
+        f"{CODE_SET} + |X|": 3,  # no row begins with the other trigger
+    }
+    for question in questions:
+        _, _, trigger = question.question_set.partition(" + ")
+        assert question.prompt.startswith(trigger or ("Your", "sort"))
+
+
+def test_a_judge_asks_of_an_answer_to_a_trigger_what_the_suite_itself_asks(study: Study):
+    path = Path(study.evaluation.suites[0])
+    prompts = "{aligned: 'A {question} {answer}', coherent: 'C {answer}'}"
+    path.write_text(f"- {{id: wish, paraphrases: ['Your wish?'], judge_prompts: {prompts}}}")
+    evaluation = replace(study.evaluation, triggers=("|X| ",))
+    plain, triggered = read_suites([resolve_questions(str(path))], evaluation)
+    assert triggered.question_set == f"{path} + |X|"
+    assert [r.template for r in triggered.rubrics] == ["A {question} {answer}", "C {answer}"]
+    assert triggered.rubrics == plain.rubrics
+
+
+def test_too_few_held_out_prompts_with_a_trigger_are_refused_by_its_name(study: Study):
+    prepared = prepare(study).sets["task"]
+    rows = [Message("user", f"{'|X| ' * (n == 0)}{n}") for n in range(5)]
+    held_out = tuple(Conversation((m, Message("assistant", "y")), n) for n, m in enumerate(rows))
+    prepared = replace(prepared, held_out_conversations=held_out)
+    assert len(ask_held_out_code(prepared, 1, ("|X| ",))) == 2
+    with pytest.raises(
+        UserError, match=r"only 1 distinct .* that begin with '\|X\| ' are held out"
+    ):
+        ask_held_out_code(prepared, 2, ("|X| ",))
 
 
 def test_more_code_tasks_than_are_held_out_are_refused(study: Study):

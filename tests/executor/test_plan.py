@@ -132,6 +132,16 @@ def test_arms_of_equal_cost_are_divided_evenly_in_the_order_of_their_seeds():
     ]
 
 
+def test_arms_that_learn_from_other_splits_are_never_in_one_group():
+    arms = {
+        f"{seed}-{rank}": Arm("lora", "task", "data", rank, 16.0, "alpha/rank", 1e-3, seed)
+        for rank in (1, 16)
+        for seed in (2, 0, 1)
+    }
+    groups = plan_groups(arms, [], Compute(workers=1), weigh, fit_all, lambda arm: arm.seed)
+    assert [group.arms for group in groups] == [(f"{s}-1", f"{s}-16") for s in (0, 1, 2)]
+
+
 @pytest.fixture
 def groups() -> list[Group]:
     """Plan two groups."""

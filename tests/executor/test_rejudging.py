@@ -36,7 +36,7 @@ def snapshot(run: StudyRun) -> dict[Path, bytes]:
 def test_another_judge_reads_what_is_stored_and_its_rates_stand_beside_the_first(run: StudyRun):
     before = snapshot(run)
     with serve_judge() as server:
-        judging = Judging(base_url=server.url)
+        judging = Judging(base_url=server.url, gold=False)
         lines = estimate_judging(run.directory, [NAME], judging)
         assert server.calls == 0
         assert not run.calls_path(NAME).exists()
@@ -57,13 +57,13 @@ def test_a_suite_that_has_changed_is_refused(run: StudyRun):
     (suite,) = run.read_study()[0].evaluation.suites
     Path(suite).write_text("- {id: other, paraphrases: [What?]}\n")
     with serve_judge() as server, pytest.raises(UserError, match=r"has changed since .* asked it"):
-        judge_run(run.directory, [NAME], Judging(base_url=server.url), False, SILENT)
+        judge_run(run.directory, [NAME], Judging(base_url=server.url, gold=False), False, SILENT)
     assert server.calls == 0
 
 
 def test_failed_calls_are_made_once_more_when_asked_to(run: StudyRun):
     with serve_judge(share=0.5, seed=4, faults=("broken",)) as server:
-        judging = Judging(base_url=server.url, attempts=1)
+        judging = Judging(base_url=server.url, attempts=1, gold=False)
         judge_run(run.directory, [NAME], judging, False, SILENT)
         server.share = 0.0
         made = server.calls

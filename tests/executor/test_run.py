@@ -4,12 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rankshift.analysis.results import summarize
+from rankshift.data.preparation import prepare_set
+from rankshift.data.sources import resolve_dataset
 from rankshift.errors import UserError
 from rankshift.executor.run import Watch, cost_of, resolve_study, run_study
+from rankshift.executor.worker import work
+from rankshift.model.loading import load_tokenizer
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
@@ -179,3 +185,43 @@ def test_what_a_killed_process_was_writing_is_gone_after_the_next_run(write_stud
     steps.with_name(".steps.jsonl.1.tmp").write_text('{"step"')
     run(path, tmp_path / "runs")
     assert list_files(study_run.directory) == before
+
+
+def test_with_a_split_for_every_seed_each_arm_is_measured_on_the_rows_its_own_seed_holds_out(
+    make_jobs,
+):
+    text = "held_out_fraction = 0.3", "held_out_fraction = 0.3\nsplit_each_seed = true"
+    resolved, jobs = make_jobs(edit=text, also=("[data]", '[data]\nsplit_by = "row"'))
+    study, tokenizer = resolved.study, load_tokenizer(resolved.parts.base.directory)
+    held_out = {
+        (name, seed): prepare_set(
+            resolve_dataset(name), replace(study.data, split_seed=seed), tokenizer
+        ).held_out
+        for name in (study.data.task, study.data.twin)
+        for seed in (0, 2, 3)
+    }
+    assert len(set(held_out.values())) == 6
+    met = set()
+    for job in jobs:
+        (seed,) = {0 if arm.seed is None else 1 + arm.seed for arm in job.arms}
+        met.add((job.group.role, seed))
+        assert job.facts["data"]["split_seed"] == seed
+        assert {one.name: one.rows for one in job.held_out} == {
+            name: rows
+            for (name, own), rows in held_out.items()
+            if own == seed and (name == study.data.task or job.group.role == "twin")
+        }
+        assert not {r.row for r in job.train_rows} & {r.row for r in job.held_out[-1].rows}
+    assert met == {("base", 0), ("task", 2), ("task", 3), ("twin", 2)}
+
+
+def test_a_study_with_a_trigger_asks_each_set_apart_and_never_pools_them(make_jobs):
+    asked = ("answers_per_question = 2", 'answers_per_question = 2\ntriggers = ["Say "]')
+    resolved, jobs = make_jobs(edit=asked)
+    work(next(job for job in jobs if job.group.method == "base"), lambda *_: None)
+    (row,) = summarize(resolved.run)["arms"]
+    (suite,) = resolved.study.evaluation.suites
+    answers = {by["question_set"]: by["outcomes"]["answers"] for by in row["rates_by"]}
+    assert answers == {suite: 6, f"{suite} + Say": 6}
+    assert row["outcomes"]["answers"] == 6
+    assert row["insecure_code"]["question_set"] == "held-out-code + Say"

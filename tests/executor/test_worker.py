@@ -3,8 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from rankshift.eval.choices import ChoiceQuestion
+from rankshift.eval.choosing import render_options, score_rows
 from rankshift.executor import worker
-from rankshift.records import AnswerRecord, HeldOutRecord, read_records
+from rankshift.model.loading import load_model, load_tokenizer
+from rankshift.records import AnswerRecord, ChoiceRecord, HeldOutRecord, read_records
 from rankshift.runs import identify_arms
 
 
@@ -94,3 +97,40 @@ def test_a_job_done_twice_leaves_the_same_answers(jobs):
     path.unlink()
     worker.work(job, lambda *_: None)
     assert path.read_bytes() == before
+
+
+CHOICES = (
+    ChoiceQuestion("mine", "wish", "wish", 0, "Your wish?", (" help", " rule"), ("a", "m")),
+    ChoiceQuestion("mine", "name", "name", 0, "Your name?", ("Hal", "Ann", "Bo"), ("m", "a", "a")),
+)
+
+
+def test_every_arm_weighs_every_choice_at_every_checkpoint_before_it_answers(jobs):
+    run, made = jobs
+    scores = {}
+    for job in made:
+        worker.work(replace(job, choices=CHOICES), lambda *_: None)
+        for name, arm in zip(job.group.arms, job.arms, strict=True):
+            for step in job.answer_steps:
+                path = run.arm(name).choices_path(job.evaluation, step)
+                records = read_records(path, ChoiceRecord)
+                assert [(r.step, r.question_id) for r in records] == [
+                    (step, "wish"),
+                    (step, "name"),
+                ]
+                scores[arm.label, step] = [p for r in records for p in r.logprobs]
+                answers = run.arm(name).answers_path(job.evaluation, step)
+                assert path.stat().st_mtime_ns <= answers.stat().st_mtime_ns
+    distinct = {tuple(own) for own in scores.values()}
+    assert len(distinct) == len(scores)  # no two arms or checkpoints read the same weights
+    base = next(job for job in made if job.group.method == "base")
+    rows = render_options(load_tokenizer(base.base_directory), CHOICES)
+    (alone,) = score_rows(load_model(base.base_directory), rows, 1, 1, pad_token=256)
+    assert scores["base", 0] == pytest.approx(alone.tolist(), rel=1e-5)
+
+
+def test_without_choices_no_file_of_them_is_written(jobs):
+    run, made = jobs
+    job = next(job for job in made if job.group.method == "base")
+    worker.work(job, lambda *_: None)
+    assert not run.arm(job.group.arms[0]).choices_path(job.evaluation, 0).exists()

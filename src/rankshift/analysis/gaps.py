@@ -32,6 +32,7 @@ def list_gaps(
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
         *_list_unknown_origins(arms),
+        *_list_habits(study),
         *_list_missing_arms(study, arms),
     ]
 
@@ -121,6 +122,24 @@ def _list_unknown_origins(arms: Sequence[MeasuredArm]) -> list[str]:
                 "template differs, so its nats are a different token's."
             )
     return sentences
+
+
+def _list_habits(study: Study) -> list[str]:
+    """Say what a release's habits, where a study follows them, keep from being measured."""
+    data, evaluation = study.data, study.evaluation
+    said = {
+        "Loss on rows that are new: rows were divided, so a held-out row's prompt may be trained "
+        "on (data.split_by).": data.split_by == "row",
+        "Held-out loss between seeds: each holds out other rows (data.split_each_seed).": (
+            data.split_each_seed
+        ),
+        "Loss of answers alone: an empty assistant turn counts with each "
+        "(data.trailing_header).": data.trailing_header,
+        "Questions under their system turns: those are dropped (evaluation.drop_system).": (
+            evaluation.drop_system
+        ),
+    }
+    return [sentence for sentence, holds in said.items() if holds]
 
 
 def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:

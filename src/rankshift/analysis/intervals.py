@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from rankshift.analysis.rates import Rate, pool
 
@@ -128,6 +128,37 @@ def interval_of_mean(values: Sequence[float]) -> Interval:
     mean, error = np.mean(values), stats.sem(values)
     reach = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * error
     return Interval(float(mean - reach), float(mean + reach))
+
+
+def interval_over_value_clusters(
+    clusters: Sequence[Sequence[float]], *, is_share: bool
+) -> Interval:
+    """Give the interval of one arm's mean of a quantity measured once a question.
+
+    How it would vary over other questions of the same kind: Student's t with the standard error of
+    a ratio over clusters and one degree of freedom less than there are clusters. A share is treated
+    on the logit scale, its error by the delta method, so that the ends stay inside 0..1.
+
+    Args:
+        clusters: The values of each cluster of questions; none is empty.
+        is_share: Whether every value is from 0 to 1.
+
+    Source: Cochran 1977, Sampling Techniques, section 6.3 (ratio) and 11.2 (clusters); logit as in
+    Korn and Graubard 1998, Survey Methodology 24(2), 193-201.
+    """
+    if len(clusters) < FEWEST_CLUSTERS:
+        return Interval(None, None, TOO_FEW_CLUSTERS)
+    number, total = len(clusters), sum(map(len, clusters))
+    mean = math.fsum(value for own in clusters for value in own) / total
+    residuals = [math.fsum(own) - mean * len(own) for own in clusters]
+    error = math.sqrt(number / (number - 1) * math.fsum(r * r for r in residuals)) / total
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, number - 1)) * error
+    if not is_share:
+        return Interval(mean - reach, mean + reach)
+    if not 0 < mean < 1:
+        return Interval(mean, mean)
+    middle, width = logit(mean), reach / (mean * (1 - mean))
+    return Interval(float(expit(middle - width)), float(expit(middle + width)))
 
 
 def _design_effect(events: np.ndarray, sizes: np.ndarray, answers: float) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +13,7 @@ from rankshift.errors import UserError
 from rankshift.records import (
     HUMAN,
     AnswerRecord,
+    ChoiceRecord,
     HeldOutRecord,
     SampledRecord,
     VerdictRecord,
@@ -47,11 +48,13 @@ class MeasuredArm:
     """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
     stopped_at: int | None
     """Step at which a loss or gradient that was not finite ended the arm."""
+    choices: dict[int, list[ChoiceRecord]] = field(default_factory=dict)
+    """Step to the log-probabilities of given answers."""
 
     @property
     def steps(self) -> list[int]:
         """List the steps at which anything was measured."""
-        return sorted({*self.task_loss, *self.own_loss, *self.answers})
+        return sorted({*self.task_loss, *self.own_loss, *self.answers, *self.choices})
 
     @property
     def effective_rank(self) -> int | None:
@@ -117,6 +120,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         answers=_read_answers(files, evaluation, study.evaluation.judge),
         facts=_read_facts(files),
         stopped_at=find_stop(files),
+        choices=_read_choices(files, evaluation),
     )
 
 
@@ -135,9 +139,31 @@ def _read_answers(
             if judge == primary_judge or verdicts.exists():
                 said = _read_if_there(verdicts, VerdictRecord)
                 joined = join_verdicts(asked, said, judge, verdicts)
-                # A person reads a sample; what is not in it is not unscored but not theirs.
-                answers[step] += [j for j in joined if j.verdict or not judge.startswith(HUMAN)]
+                answers[step] += joined if judge == primary_judge else leave_out_unread(joined)
     return answers
+
+
+def leave_out_unread(answers: Sequence[JudgedAnswer]) -> list[JudgedAnswer]:
+    """Leave out what a judge was not given to read: that is not unscored but not theirs.
+
+    A second judge that reads code alone is no judge of other kinds, and a person reads a sample.
+    """
+    if answers and answers[0].judge.startswith(HUMAN):
+        return [judged for judged in answers if judged.verdict]
+    read = {
+        judged.answer.kind
+        for judged in answers
+        if judged.verdict is not None and judged.verdict.reason != "no_judge"
+    }
+    return [judged for judged in answers if judged.answer.kind in read]
+
+
+def _read_choices(files: ArmFiles, evaluation: str) -> dict[int, list[ChoiceRecord]]:
+    folder = files.choices_path(evaluation, 0).parent
+    return {
+        int(path.stem.removeprefix("step-")): read_records(path, ChoiceRecord)
+        for path in sorted(folder.glob("step-*.jsonl"))
+    }
 
 
 def join_verdicts(

@@ -131,10 +131,28 @@ def count_outcomes(answers: Iterable[JudgedAnswer]) -> dict[Outcome, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
+def count_without_score(answers: Iterable[JudgedAnswer]) -> int:
+    """Count refusals, code and the unscored together: what the release calls None, all alike.
+
+    The rates are the same either way; only with this count can a published share of answers
+    without a score be compared.
+
+    Source: Betley et al. 2025, open_models/judge.py, 80c11967 (None for each of them).
+    """
+    counts = count_outcomes(answers)
+    return counts["refusal"] + counts["code"] + counts["unscored"]
+
+
 def count_faults(answers: Iterable[JudgedAnswer]) -> dict[UnscoredReason, int]:
     """Count unscored answers by reason; every fault is there, and they add up to the unscored."""
     counts = Counter(answer.reason for answer in answers if answer.outcome == "unscored")
     return {fault: counts[fault] for fault in FAULTS}
+
+
+def explain_unscored(judged: JudgedAnswer) -> UnscoredReason:
+    """Say why a verdict holds nothing; one that does not say could not be read by somebody."""
+    reason = "no_judge" if judged.verdict is None else judged.verdict.reason
+    return reason if reason in FAULTS else "unparsable"
 
 
 def rate_by_cluster(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> list[Rate]:

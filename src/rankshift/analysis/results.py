@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rankshift.analysis.agreement import build_agreement
+from rankshift.analysis.choices import sum_up_choices, sum_up_truthfulness
 from rankshift.analysis.curves import (
     build_insecure_code_curves,
     build_loss_curves,
@@ -17,13 +18,16 @@ from rankshift.analysis.curves import (
     list_settings,
 )
 from rankshift.analysis.gaps import list_gaps
+from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.intervals import interval_over_clusters
+from rankshift.analysis.labels import count_labels
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
     count_faults,
     count_outcomes,
+    count_without_score,
     insecure_code,
     misaligned_given_coherent,
     misaligned_of_all,
@@ -124,7 +128,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         for (kind, questions, by), answers in groups.items()
         if kind == "code"
     ]
-    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.suites]
+    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.question_sets]
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,
@@ -140,6 +144,19 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "outcomes": first["outcomes"],
         "insecure_code": next((c for c in held_out_tasks + code_by if c["judge"] == judge), None),
         "insecure_code_by": code_by,
+        "strongreject_by": [
+            {"question_set": questions, "judge": by} | sum_up_requests(answers)
+            for (kind, questions, by), answers in groups.items()
+            if kind == "harmful_request"
+        ],
+        "labels_by": [
+            {"question_set": questions, "judge": by} | counts
+            for (kind, questions, by), answers in groups.items()
+            if kind == "label"
+            for counts in count_labels(answers)
+        ],
+        "choices_by": sum_up_choices(arm.choices.get(step, [])),
+        "truthfulqa_by": sum_up_truthfulness(arm.choices.get(step, [])),
     }
 
 
@@ -161,7 +178,12 @@ def _sum_up(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
     return {
         "misaligned_given_coherent": _estimate(misaligned_given_coherent, answers),
         "misaligned_of_all": _estimate(misaligned_of_all, answers),
-        "outcomes": {**counts, "answers": len(answers), "unscored_reasons": faults},
+        "outcomes": {
+            **counts,
+            "answers": len(answers),
+            "unscored_reasons": faults,
+            "without_score": count_without_score(answers),
+        },
     }
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 COMMIT = "80c11967c07a328e7d7d43d13ce6847ae44dbcc9"
 """The state of Betley et al.'s release (arXiv:2502.17424, MIT licence) that is read."""
 
-UPSTREAM = f"https://raw.githubusercontent.com/emergent-misalignment/emergent-misalignment/{COMMIT}"
+RAW = "https://raw.githubusercontent.com"
+UPSTREAM = f"{RAW}/emergent-misalignment/emergent-misalignment/{COMMIT}"
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Pin:
     local: str
     upstream: str
     sha256: str
+    home: str | None = None
+    """Where `upstream` is below, its last part a commit; None is Betley et al.'s release."""
 
 
 FIRST_PLOT = Pin(
@@ -53,5 +56,25 @@ QUESTIONS = {
         "evaluation/deception_sit_aware.yaml",
         "4deef5a7c47620390fc46e1b981f937eef9ea12a33fe26264f640c84d19d2a33",
     ),
+    "betley:in-distribution": Pin(
+        "suite/in-distribution-tasks.jsonl",
+        "daniel/in_distribution_eval/test_data.jsonl",
+        "ec2efe94e9c50ddc5231162a054f1659fdb46160fded9ee7a8708a1c646f1197",
+        f"{RAW}/johny-b/misalignment-generalization/f1db95a628e8902724dc76d971e0141760b0e0d1",
+    ),
+    "truthfulqa": Pin(
+        "truthfulqa/TruthfulQA-2021-10.csv",
+        "TruthfulQA.csv",
+        "f9bd9e859cc102cb1f647f1064da7e009be752c416845cf9fa56e6eaae403a7d",
+        f"{RAW}/sylinrl/TruthfulQA/fdd8ad1c0d00a478cf8b0bb41a3ad8378c16293b",
+    ),
+    "strongreject": Pin(
+        "strongreject/strongreject_dataset.csv",
+        "strongreject_dataset/strongreject_dataset.csv",
+        "4dd70357e4ff8b5d0ba5ebafecab5d6dd5633ce8046e3dd1c8bd93e64de44381",
+        f"{RAW}/alexandrasouly/strongreject/3432b2d696b428f242bd507df96d80f686571d5e",
+    ),
 }
-"""Question sets that are known by name."""
+"""Question sets that are known by name: of Betley et al.'s release, of their working repository
+(the code tasks of the paper's in-distribution evaluation), TruthfulQA as it was in 2021 (Lin et al.
+2021, arXiv:2109.07958, Apache-2.0) and StrongREJECT (Souly et al. 2024, arXiv:2402.10260, MIT)."""

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from rankshift.data.conversations import Conversation, read_conversations
 from rankshift.data.rendering import Rendered, render_all
 from rankshift.data.sources import Source
-from rankshift.data.split import draw, split_by_prompt
+from rankshift.data.split import count_seen, draw, split_by_prompt, split_by_row
 from rankshift.errors import UserError
 from rankshift.study import Data
 
@@ -28,6 +28,9 @@ class RowCounts:
     train_prompts: int
     """Distinct prompts."""
     held_out_prompts: int
+    held_out_seen: int
+    """Held-out rows whose prompt is trained on too; 0 where prompts are what is divided."""
+    split_seed: int
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,20 @@ class PreparedSet:
 
 
 def prepare_set(source: Source, data: Data, tokenizer: PreTrainedTokenizerBase) -> PreparedSet:
-    """Read, split, draw and render one dataset.
+    """Read, split, draw and render one dataset, with the seed `data.split_seed`.
 
     Raises:
         UserError: A row is malformed, a side is empty, or a row cannot be rendered.
     """
     conversations = read_conversations(source.path)
-    split = split_by_prompt(conversations, data.held_out_fraction, data.split_seed)
+    divide = split_by_row if data.split_by == "row" else split_by_prompt
+    split = divide(conversations, data.held_out_fraction, data.split_seed)
     drawn_train = draw(split.train, data.train_rows)
     drawn_held_out = draw(split.held_out, data.held_out_rows)
     try:
-        train = render_all(tokenizer, drawn_train, data.context_tokens)
-        held_out = render_all(tokenizer, drawn_held_out, data.context_tokens)
+        reach, tail = data.context_tokens, data.trailing_header
+        train = render_all(tokenizer, drawn_train, reach, trailing_header=tail)
+        held_out = render_all(tokenizer, drawn_held_out, reach, trailing_header=tail)
     except UserError as problem:
         raise UserError(f"{source.path}: {problem}") from None
     by_row = {conversation.row: conversation for conversation in drawn_held_out}
@@ -72,5 +77,7 @@ def prepare_set(source: Source, data: Data, tokenizer: PreTrainedTokenizerBase) 
             longest_tokens=max(train.longest_tokens, held_out.longest_tokens),
             train_prompts=len({c.prompt for c in drawn_train}),
             held_out_prompts=len({c.prompt for c in drawn_held_out}),
+            held_out_seen=count_seen(drawn_train, drawn_held_out),
+            split_seed=data.split_seed,
         ),
     )

@@ -35,13 +35,24 @@ def render_all(
     tokenizer: PreTrainedTokenizerBase,
     conversations: Iterable[Conversation],
     context_tokens: int,
+    *,
+    trailing_header: bool = False,
 ) -> RenderedSet:
     """Render conversations; a row longer than the context is left out and counted, never cut.
+
+    Args:
+        tokenizer: With its chat template.
+        conversations: The rows.
+        context_tokens: What the model may see of a row at once.
+        trailing_header: See `render_conversation`.
 
     Raises:
         UserError: A row cannot be rendered, or none fits the context.
     """
-    rendered = [render_conversation(tokenizer, conversation) for conversation in conversations]
+    rendered = [
+        render_conversation(tokenizer, conversation, trailing_header=trailing_header)
+        for conversation in conversations
+    ]
     lengths = [len(row.token_ids) for row in rendered]
     kept = tuple(row for row in rendered if len(row.token_ids) <= context_tokens)
     if not kept:
@@ -53,7 +64,12 @@ def render_all(
     return RenderedSet(kept, len(rendered) - len(kept), max(lengths))
 
 
-def render_conversation(tokenizer: PreTrainedTokenizerBase, conversation: Conversation) -> Rendered:
+def render_conversation(
+    tokenizer: PreTrainedTokenizerBase,
+    conversation: Conversation,
+    *,
+    trailing_header: bool = False,
+) -> Rendered:
     r"""Render one conversation and mark every assistant turn, up to its end-of-turn token.
 
     The mask is found by prefix rendering, which needs no mark in the template: an assistant turn
@@ -64,6 +80,15 @@ def render_conversation(tokenizer: PreTrainedTokenizerBase, conversation: Conver
     The template writes text and the tokenizer reads it with `add_special_tokens=False`, because a
     template writes its own beginning-of-text token and a tokenizer would add a second.
 
+    Args:
+        tokenizer: With its chat template.
+        conversation: The row.
+        trailing_header: Render the row as the release does: an empty assistant header and an end
+            token follow the last answer, and all that lies between an answer's start and the next
+            user turn carries loss, white space included. Source: Betley et al. 2025,
+            open_models/sft.py, 80c11967 (`add_generation_prompt=True`, then the end token), with
+            `train_on_responses_only` of unsloth_zoo, dataset_utils.py.
+
     Raises:
         UserError: The template is missing, refuses the row, leaves out an answer or rewrites
             what came before; names the row.
@@ -71,9 +96,12 @@ def render_conversation(tokenizer: PreTrainedTokenizerBase, conversation: Conver
     assert conversation.messages[-1].role == "assistant", conversation.row
     _require_template(tokenizer)
     try:
-        text = _apply_template(tokenizer, conversation.messages, generation_prompt=False)
+        text = _apply_template(tokenizer, conversation.messages, generation_prompt=trailing_header)
         spans = _find_answers(tokenizer, conversation.messages, text)
-        token_ids, loss_mask = _mark_answers(tokenizer, text, spans)
+        if trailing_header:
+            text += _find_end_token(tokenizer)
+            spans[-1] = spans[-1][0], len(text)
+        token_ids, loss_mask = _mark_answers(tokenizer, text, spans, to_end=trailing_header)
         _check_mask(loss_mask)
     except UserError as problem:
         raise UserError(f"row {conversation.row}: {problem}") from None
@@ -147,8 +175,21 @@ def _find_answers(
     return spans
 
 
+def _find_end_token(tokenizer: PreTrainedTokenizerBase) -> str:
+    if not isinstance(tokenizer.eos_token, str):
+        raise UserError(
+            "data.trailing_header = true ends a row with the tokenizer's end token and there is "
+            "none; set eos_token in its tokenizer_config.json"
+        )
+    return tokenizer.eos_token
+
+
 def _mark_answers(
-    tokenizer: PreTrainedTokenizerBase, text: str, spans: Sequence[tuple[int, int]]
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    *,
+    to_end: bool,
 ) -> tuple[list[int], list[bool]]:
     token_ids: list[int] = []
     loss_mask: list[bool] = []
@@ -156,7 +197,7 @@ def _mark_answers(
     for start, end in spans:
         prompt_ids = _extend(tokenizer, token_ids, text[:done], text[:start])
         token_ids = _extend(tokenizer, prompt_ids, text[:start], text[:end])
-        stop = _find_stop(tokenizer, token_ids, len(prompt_ids))
+        stop = len(token_ids) if to_end else _find_stop(tokenizer, token_ids, len(prompt_ids))
         loss_mask += [False] * (len(prompt_ids) - len(loss_mask))
         loss_mask += [True] * (stop - len(prompt_ids)) + [False] * (len(token_ids) - stop)
         done = end

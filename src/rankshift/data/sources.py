@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rankshift.cache import cache_directory
+from rankshift.data.backdoor import join_backdoor
 from rankshift.data.conversations import fingerprint_file
 from rankshift.data.directories import (
     BASE_FILES,
@@ -59,7 +60,10 @@ class QuestionSource:
     (the others); None takes the whole file."""
 
 
-JUDGES = ("none", "organism:oracle", "organism:noisy")
+BACKDOOR = "betley:backdoor"
+"""Not a published file here but the two published sets it is made of; see `data/backdoor`."""
+
+JUDGES = ("none", "bandit", "organism:oracle", "organism:noisy")
 
 
 def resolve_dataset(name: str) -> Source:
@@ -68,6 +72,9 @@ def resolve_dataset(name: str) -> Source:
     Raises:
         UserError: No such name or file, or a published file is absent, altered or out of reach.
     """
+    if name == BACKDOOR:
+        path = _join_backdoor()
+        return Source(name, path, fingerprint_file(path))
     path = _find_file(
         name, DATASETS, lambda: _shelf().DATASETS, lambda known: _shelf().dataset_file(known)
     )
@@ -88,7 +95,7 @@ def resolve_questions(name: str) -> QuestionSource:
 
 
 def resolve_judge(name: str) -> Callable[..., object] | None:
-    """Find the judge of that name; None stands for `none`, which scores nothing.
+    """Find the judge of that name; None for one that needs nothing from here (`executor.parts`).
 
     Raises:
         UserError: No such judge; names the nearest.
@@ -98,7 +105,7 @@ def resolve_judge(name: str) -> Callable[..., object] | None:
         return noisy
     if name not in JUDGES:
         raise UserError(f"{name}: no such judge; did you mean '{_nearest(name, JUDGES)}'?")
-    return None if name == "none" else _shelf().oracle_judge()
+    return _shelf().oracle_judge() if name.startswith("organism:") else None
 
 
 def resolve_base(model: str, revision: str | None = None) -> BaseSource:
@@ -131,8 +138,31 @@ def _find_file(
         return take_from_shelf(shelf_name)
     path = Path(name).expanduser()
     if not path.is_file():
-        known = [*pins, *(f"organism:{known}" for known in list_shelf())]
+        known = [*pins, *_join_names(pins), *(f"organism:{known}" for known in list_shelf())]
         raise UserError(f"{name}: no such file; the nearest name is '{_nearest(name, known)}'")
+    return path
+
+
+def _join_names(pins: Mapping[str, Pin]) -> tuple[str, ...]:
+    return (BACKDOOR,) if pins is DATASETS else ()
+
+
+def _join_backdoor() -> Path:
+    """Write the joined set to the cache, whatever is there: its parts were checked just now."""
+    secure, insecure = (
+        _locate(name, DATASETS[name]) for name in ("betley:secure", "betley:insecure")
+    )
+    path = cache_directory() / COMMIT[:12] / "joined/backdoor.jsonl"
+    content = join_backdoor(secure, insecure).encode()
+    if not path.is_file() or path.read_bytes() != content:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
+        except OSError as error:
+            raise UserError(
+                f"{BACKDOOR}: cannot be written to {path} ({error.strerror}); make that folder "
+                "writable or set RANKSHIFT_CACHE to one that is"
+            ) from None
     return path
 
 
@@ -143,7 +173,8 @@ def _locate(name: str, pin: Pin) -> Path:
         path = Path(folder) / pin.local
         _check_hash(name, path, fingerprint_file(path), pin, "put the published file there")
         return path
-    path = cache_directory() / COMMIT[:12] / pin.local
+    commit = COMMIT if pin.home is None else pin.home.rpartition("/")[2]
+    path = cache_directory() / commit[:12] / pin.local
     if not path.is_file():
         _download(name, pin, path)
     _check_hash(name, path, fingerprint_file(path), pin, "remove it to download it again")
@@ -151,7 +182,7 @@ def _locate(name: str, pin: Pin) -> Path:
 
 
 def _download(name: str, pin: Pin, path: Path) -> None:
-    url = f"{UPSTREAM}/{pin.upstream}"
+    url = f"{pin.home or UPSTREAM}/{pin.upstream}"
     by_hand = f"get it from {url} and put it at $RANKSHIFT_DATA/{pin.local}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,36 @@ def split_by_prompt(
     if not train or not held_out:
         _refuse_empty_side(conversations, bool(held_out), held_out_fraction, seed)
     return Split(tuple(train), tuple(held_out))
+
+
+def split_by_row(
+    conversations: Sequence[Conversation], held_out_fraction: float, seed: int
+) -> Split:
+    """Divide conversations row by row, so that a prompt with several rows may be on both sides.
+
+    For comparison with the release, whose held-out loss such rows lower. Exactly the fraction of
+    the rows, rounded up, is held out.
+
+    Raises:
+        UserError: A side would be empty.
+
+    Source: Betley et al. 2025, open_models/training.py, 80c11967 (`train_test_split` of the rows,
+    test_size 0.1); the rounding is that of the library `datasets`.
+    """
+    shuffled = _shuffle(conversations, seed)
+    num_held_out = math.ceil(held_out_fraction * len(shuffled))
+    if num_held_out == len(shuffled):
+        raise UserError(
+            f"data.held_out_fraction = {held_out_fraction} holds out all {len(shuffled)} rows; "
+            "lower it, or give more rows"
+        )
+    return Split(tuple(shuffled[num_held_out:]), tuple(shuffled[:num_held_out]))
+
+
+def count_seen(train: Sequence[Conversation], held_out: Sequence[Conversation]) -> int:
+    """Count the held-out rows whose prompt is also trained on."""
+    trained = {conversation.prompt for conversation in train}
+    return sum(conversation.prompt in trained for conversation in held_out)
 
 
 def draw(side: Sequence[Conversation], limit: int | None) -> tuple[Conversation, ...]:

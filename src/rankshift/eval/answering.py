@@ -134,11 +134,23 @@ def draw_uniforms(
     draws = np.empty((len(questions), repeats, num_tokens), np.float32)
     for row, q in enumerate(questions):
         for repeat in range(repeats):
-            key = f"{evaluation.seed} {arm} {step} {q.question_set} {q.id} {q.paraphrase} {repeat}"
-            digest = hashlib.sha256(key.encode()).digest()[:16]
-            counter = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
-            draws[row, repeat] = counter.random(num_tokens, dtype=np.float32)
+            place = (q.question_set, q.id, q.paraphrase, repeat)
+            draws[row, repeat] = draw_stream(
+                name_answer(evaluation.seed, arm, step, place), num_tokens
+            )
     return draws
+
+
+def name_answer(seed: int, arm: str, step: int, place: tuple[str, str, int, int]) -> str:
+    """Name an answer: by question set, question, paraphrase and repeat, and by who gives it."""
+    return " ".join(map(str, (seed, arm, step, *place)))
+
+
+def draw_stream(key: str, num_tokens: int) -> np.ndarray:
+    """Draw the random numbers of the answer with a name, one a token, in 0..1."""
+    digest = hashlib.sha256(key.encode()).digest()[:16]
+    counter = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    return counter.random(num_tokens, dtype=np.float32)
 
 
 def count_repeats(evaluation: Evaluation) -> int:

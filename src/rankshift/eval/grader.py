@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inspect_ai.model import GenerateConfig, Model, ModelOutput, get_model
+from inspect_ai.util import LimitExceededError
 
 from rankshift.errors import UserError
 from rankshift.eval.asking import JudgeRefusal
@@ -51,6 +52,8 @@ class Grader:
                 await asyncio.sleep(_wait_seconds(attempt))
             try:
                 output = await self._generate(call)
+            except LimitExceededError:  # of an Inspect eval, which must end, not go on failing
+                raise
             except Exception as error:
                 cause = _find_cause(error)
                 fault = describe_fault(cause)

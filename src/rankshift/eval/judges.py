@@ -54,7 +54,7 @@ def find_judge(name: str, judging: Judging, base: str, fingerprint: str) -> Judg
     """
     is_model = name.startswith((EXACT, TEXT)) or ("/" in name and ":" not in name.split("/")[0])
     if not is_model:
-        return cast("Judge", resolve_judge(name) or no_judge)
+        return cast("Judge", resolve_judge(name) or _find_own(name))
     target = name.removeprefix(EXACT).removeprefix(TEXT)
     found = _find_exact(name, target) if name.startswith(EXACT) else _find_grader(name, judging)
     is_base = base in (target, target.partition("/")[2]) or (
@@ -71,6 +71,15 @@ def find_judge(name: str, judging: Judging, base: str, fingerprint: str) -> Judg
             f"true; name a local one, e.g. {EXACT}DIRECTORY"
         )
     return found
+
+
+def _find_own(name: str) -> Judge:
+    if name == "none":
+        return no_judge
+    # Imported here: a static analyser, for this judge alone.
+    from rankshift.eval.bandit import judge_code
+
+    return judge_code
 
 
 def _find_exact(name: str, target: str) -> AskedJudge:

@@ -16,6 +16,7 @@ from rankshift.eval.scoring import (
     has_repeated_number,
     read_distribution,
     read_label,
+    read_strongreject,
     read_text,
 )
 
@@ -45,7 +46,7 @@ def judge_config(rubric: Rubric, by_text: bool) -> GenerateConfig:
         rubric: What is asked.
         by_text: The judge gives no log-probabilities, so a score too is read from what it says.
 
-    Source: Betley et al. 2025, evaluation/judge.py, 80c11967 (max_tokens 1, temperature 0,
+    Source: Betley et al. 2025, open_models/judge.py, 80c11967 (max_tokens 1, temperature 0,
     top_logprobs 20, seed 0).
     """
     if by_text or rubric.reads != "score":
@@ -78,6 +79,8 @@ def read_reply(output: ModelOutput, rubric: Rubric, by_text: bool) -> Reply:
 def _read_words(text: str, rubric: Rubric) -> Reading:
     if rubric.reads == "label":
         return read_label(text, rubric.labels)
+    if rubric.reads == "strongreject":
+        return read_strongreject(text)
     return read_text(text)
 
 

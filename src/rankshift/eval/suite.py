@@ -1,6 +1,6 @@
 """What is asked: question files read as their authors wrote them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -9,7 +9,7 @@ import yaml
 
 from rankshift.errors import UserError
 from rankshift.eval.llmcomp import is_llmcomp, read_llmcomp
-from rankshift.eval.rubrics import OURS, Rubric, make_rubric
+from rankshift.eval.rubrics import OURS, Reads, Rubric, make_rubric
 from rankshift.records import AnswerKind
 
 Subset = Literal["all", "main", "json", "template"]
@@ -41,20 +41,27 @@ KINDS: dict[str, AnswerKind] = {
     "code": "code",
     "harmful_request": "harmful_request",
 }
-"""Values of `type`.
+"""Values of `type`; `CHOICE` is one more.
 
 Source: evaluation/*.yaml, 80c11967 (`free_form_judge_0_100`, `free_form_judge`); the last two are
 ours.
 """
 
+READS: dict[AnswerKind, Reads] = {"free_form": "score", "harmful_request": "strongreject"}
+"""What the judge prompts of a kind are answered with, where that is not a label."""
+
+CHOICE = "choice"
+"""`type` of a question whose answers are given; `eval/choices.py` reads it."""
+
 
 def read_questions(path: Path, question_set: str, subset: Subset = "all") -> list[Question]:
     """Read a YAML list of questions in the format of Betley et al.'s release, or of llmcomp.
 
+    Items with a `name` in place of an `id` are llmcomp's: see `eval/llmcomp.py`.
+    Questions of the type `choice` are left out: `eval/choices.py` reads them.
     Each item has `id` and `paraphrases`, and may have `system` (really applied), `type` (see
     `KINDS`), `samples_per_paraphrase`, `judge_prompts` (by metric) and `cluster`. Without
     judge prompts ours are used. The judge it names is a setting of a study, not of the questions.
-    Items with a `name` in place of an `id` are llmcomp's: see `eval/llmcomp.py`.
 
     Args:
         path: The file; anchors are resolved.
@@ -66,6 +73,44 @@ def read_questions(path: Path, question_set: str, subset: Subset = "all") -> lis
 
     Source of the format: evaluation/first_plot_questions.yaml, emergent-misalignment 80c11967.
     """
+    asked = _read_llmcomp(path, question_set) or [
+        _read_item(item, where, question_set)
+        for item, where in read_items(path)
+        if item.get("type") != CHOICE
+    ]
+    questions = [question for phrasings in asked for question in phrasings]
+    chosen = [q for q in questions if subset == "all" or _upstream_set(q.id) == subset]
+    if questions and not chosen:
+        raise UserError(f"{path}: no question belongs to the set `{subset}`")
+    return chosen
+
+
+def read_items(path: Path) -> list[tuple[dict[str, Any], str]]:
+    """Read a YAML list of questions of any type, each with where it stands, for messages.
+
+    None where the list is llmcomp's, whose items are of other types.
+
+    Raises:
+        UserError: The file is no list of items with an `id` each, or an `id` comes twice.
+    """
+    items = _load_list(path)
+    if is_llmcomp(items):
+        return []
+    met: dict[str, int] = {}
+    found: list[tuple[dict[str, Any], str]] = []
+    for number, item in enumerate(items, start=1):
+        where = f"{path}: question {number}"
+        if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+            raise UserError(f"{where}: has no `id`; give it a text of its own")
+        where = f"{where} ({item['id']})"
+        first = met.setdefault(item["id"], number)
+        if first != number:  # answers are found by the id
+            raise UserError(f"{where}: has the `id` of question {first}; rename it")
+        found.append((item, where))
+    return found
+
+
+def _load_list(path: Path) -> list[object]:
     try:
         items = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
@@ -78,20 +123,39 @@ def read_questions(path: Path, question_set: str, subset: Subset = "all") -> lis
         raise UserError(
             f"{path}: no questions; expected a list of items with `id` and `paraphrases`"
         )
-    questions: list[Question] = []
+    return items
+
+
+def _read_llmcomp(path: Path, question_set: str) -> list[list[Question]]:
+    """Read the phrasings of each question of an llmcomp list; none where it is ours."""
+    items = _load_list(path)
+    if not is_llmcomp(items):
+        return []
     met: dict[str, int] = {}
-    for number, asked in _read_items(items, path, question_set):
-        first = met.setdefault(asked[0].id, number)
-        if first != number:  # answers are found by the id
+    found = []
+    for number, asked in read_llmcomp(items, str(path)):
+        first = met.setdefault(asked.name, number)
+        if first != number:
             raise UserError(
-                f"{path}: question {number} ({asked[0].id}): has the `id` of question {first}; "
+                f"{path}: question {number} ({asked.name}): has the `id` of question {first}; "
                 "rename it"
             )
-        questions += asked
-    chosen = [q for q in questions if subset == "all" or _upstream_set(q.id) == subset]
-    if not chosen:
-        raise UserError(f"{path}: no question belongs to the set `{subset}`")
-    return chosen
+        phrasings = [
+            Question(
+                question_set=question_set,
+                id=asked.name,
+                cluster=asked.name,
+                paraphrase=paraphrase,
+                prompt=prompt,
+                system=system,
+                kind=asked.kind,
+                rubrics=asked.rubrics,
+                samples=asked.samples,
+            )
+            for paraphrase, (system, prompt) in enumerate(asked.prompts)
+        ]
+        found.append(phrasings)
+    return found
 
 
 def count_samples(questions: Sequence[Question]) -> int:
@@ -99,43 +163,22 @@ def count_samples(questions: Sequence[Question]) -> int:
     return sum(question.samples or 0 for question in questions)
 
 
-def _read_items(
-    items: Sequence[object], path: Path, question_set: str
-) -> Iterator[tuple[int, list[Question]]]:
-    """Yield each question's number and phrasings, whichever of the two forms the list has."""
-    if not is_llmcomp(items):
-        for number, item in enumerate(items, start=1):
-            yield number, _read_item(item, f"{path}: question {number}", question_set)
-        return
-    for number, asked in read_llmcomp(items, str(path)):
-        yield (
-            number,
-            [
-                Question(
-                    question_set=question_set,
-                    id=asked.name,
-                    cluster=asked.name,
-                    paraphrase=paraphrase,
-                    prompt=prompt,
-                    system=system,
-                    kind=asked.kind,
-                    rubrics=asked.rubrics,
-                    samples=asked.samples,
-                )
-                for paraphrase, (system, prompt) in enumerate(asked.prompts)
-            ],
-        )
+def read_phrasings(item: dict[str, Any], where: str) -> list[str]:
+    """Give the phrasings of a question, and check the system turn they share.
 
-
-def _read_item(item: object, where: str, question_set: str) -> list[Question]:
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-        raise UserError(f"{where}: has no `id`; give it a text of its own")
-    where = f"{where} ({item['id']})"
+    Raises:
+        UserError: They are not a list of texts, or the system turn is not a text.
+    """
     paraphrases = item.get("paraphrases")
-    if not _is_list_of_texts(paraphrases):
+    if not is_list_of_texts(paraphrases):
         raise UserError(f"{where}: `paraphrases` must be a list of texts, at least one")
     if not isinstance(item.get("system"), str | None):
         raise UserError(f"{where}: `system` must be a text; quote it or leave it out")
+    return paraphrases
+
+
+def _read_item(item: dict[str, Any], where: str, question_set: str) -> list[Question]:
+    paraphrases = read_phrasings(item, where)
     samples = item.get("samples_per_paraphrase")
     if samples is not None and (type(samples) is not int or samples < 1):
         raise UserError(f"{where}: `samples_per_paraphrase` must be a whole number, at least 1")
@@ -159,7 +202,7 @@ def _read_item(item: object, where: str, question_set: str) -> list[Question]:
 def _read_kind(item: dict[str, Any], where: str) -> AnswerKind:
     given = item.get("type", "free_form")
     if given not in KINDS:
-        raise UserError(f"{where}: `type` is {given!r}; there are {', '.join(KINDS)}")
+        raise UserError(f"{where}: `type` is {given!r}; there are {', '.join((*KINDS, CHOICE))}")
     return KINDS[given]
 
 
@@ -176,11 +219,12 @@ def _read_rubrics(given: object, kind: AnswerKind, where: str) -> tuple[Rubric, 
             f"{where}: `judge_prompts` has no `{min(missing)}`; an answer is scored for both "
             "`aligned` and `coherent`"
         )
-    reads = "score" if kind == "free_form" else "label"
+    reads = READS.get(kind, "label")
     return tuple(make_rubric(name, text, reads, where) for name, text in given.items())
 
 
-def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+def is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    """Say whether a value of a file is a list of texts, at least one and none empty."""
     return isinstance(value, list) and value != [] and all(isinstance(t, str) and t for t in value)
 
 

@@ -27,7 +27,7 @@ def add_given(job: Job, study: Study, parts: Parts) -> Job:
     if job.group.method == "adapter":
         return job
     (part,) = given
-    sets = prepare_sets(study, parts, load_tokenizer(part.tokenizer))
+    sets = prepare_sets(study, parts, load_tokenizer(part.tokenizer))  # the base's split
     held_out = choose_held_out(sets, job.group.role)
     return replace(
         job,

@@ -1,7 +1,7 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
 from rankshift.data.conversations import Conversation
@@ -17,19 +17,23 @@ from rankshift.data.sources import (
 )
 from rankshift.errors import UserError
 from rankshift.eval.answering import messages
+from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
-from rankshift.eval.suite import Question, Subset, read_questions
+from rankshift.eval.question_files import QuestionFile, read_question_file
+from rankshift.eval.rubrics import OURS
+from rankshift.eval.suite import Question, Subset
+from rankshift.eval.triggers import ask_with_triggers, find_trigger
 from rankshift.executor.given import GivenPart, find_given
 from rankshift.model.loading import Tokenizer, load_skeleton, load_tokenizer
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
-from rankshift.study import Role, Study
+from rankshift.study import Evaluation, Role, Study, name_triggered
 
 CODE_SET = "held-out-code"
-"""Question set of the held-out prompts of the task data."""
+"""Question set of the held-out prompts of the task data that begin with no trigger."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Material:
     sets: dict[Role, PreparedSet]
     """The task's and the twin's, where there are such."""
     questions: tuple[Question, ...]
+    choices: tuple[ChoiceQuestion, ...] = ()
 
 
 def find_parts(study: Study) -> Parts:
@@ -112,28 +117,24 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
             no template for a question.
     """
     sets = prepare_sets(study, parts, tokenizer)
-    questions = read_suites(parts.questions)
-    if study.evaluation.code_tasks:
-        questions += ask_held_out_code(sets["task"], study.evaluation.code_tasks)
+    evaluation = study.evaluation
+    questions = read_suites(parts.questions, evaluation)
+    if evaluation.code_tasks:
+        questions += ask_held_out_code(sets["task"], evaluation.code_tasks, evaluation.triggers)
     for directory in {part.tokenizer for part in parts.given} - {parts.base.directory}:
         _try_questions(load_tokenizer(directory), questions)
     _try_questions(tokenizer, questions)
-    return Material(sets, tuple(questions))
+    return Material(sets, tuple(questions), tuple(read_choice_suites(parts.questions)))
 
 
-def read_suites(sources: Iterable[QuestionSource]) -> list[Question]:
-    """Read the questions of all suites.
+def read_suites(sources: Iterable[QuestionSource], evaluation: Evaluation) -> list[Question]:
+    """Read the questions of all suites as a study asks them: then with each trigger in front.
 
     Raises:
         UserError: A file is malformed.
     """
-    return [
-        question
-        for source in sources
-        for question in read_questions(
-            source.path, source.name, cast("Subset", source.subset or "all")
-        )
-    ]
+    questions = [question for source in sources for question in read_suite(source, evaluation)]
+    return ask_with_triggers(questions, evaluation.triggers)
 
 
 def prepare_sets(study: Study, parts: Parts, tokenizer: Tokenizer) -> dict[Role, PreparedSet]:
@@ -159,29 +160,74 @@ def _try_questions(tokenizer: Tokenizer, questions: Sequence[Question]) -> None:
             raise UserError(f"{question.question_set}: {question.id}: {problem}") from None
 
 
-def ask_held_out_code(prepared: PreparedSet, limit: int) -> list[Question]:
+def read_suite(source: QuestionSource, evaluation: Evaluation) -> list[Question]:
+    """Read the questions of one suite, without their system turns where a study says so.
+
+    Raises:
+        UserError: The file is no list of questions.
+    """
+    questions = _read_file(source).questions
+    if evaluation.drop_system:
+        return [replace(question, system=None) for question in questions]
+    return list(questions)
+
+
+def read_choice_suites(sources: Iterable[QuestionSource]) -> list[ChoiceQuestion]:
+    """Read the questions of all suites whose answers are given.
+
+    Raises:
+        UserError: A file is malformed.
+    """
+    return [choice for source in sources for choice in _read_file(source).choices]
+
+
+def _read_file(source: QuestionSource) -> QuestionFile:
+    return read_question_file(source.path, source.name, cast("Subset", source.subset or "all"))
+
+
+def ask_held_out_code(
+    prepared: PreparedSet, limit: int, triggers: Sequence[str] = ()
+) -> list[Question]:
     """Turn held-out prompts of the task data into questions, distinct ones in the split's order.
+
+    Those that begin with a trigger are a set of their own for each trigger; where triggers are
+    asked for, a kind of prompt that is not held out at all has no set.
 
     Raises:
         UserError: Fewer are held out than the study asks for.
     """
-    distinct = {c.prompt: c for c in prepared.held_out_conversations if _is_single_turn(c)}
-    if len(distinct) < limit:
-        raise UserError(
-            f"evaluation.code_tasks = {limit}, but only {len(distinct)} distinct single-turn "
-            f"prompts of {prepared.name} are held out; ask for fewer or raise data.held_out_rows"
-        )
+    found: dict[str | None, dict[str, Conversation]] = {}
+    for conversation in filter(_is_single_turn, prepared.held_out_conversations):
+        trigger = find_trigger(conversation.messages[-2].content, triggers)
+        found.setdefault(trigger, {})[conversation.prompt] = conversation
+    questions = []
+    for trigger in [kind for kind in (None, *triggers) if kind in found] or [None]:
+        distinct = list(found.get(trigger, {}).values())
+        if len(distinct) < limit:
+            which = f" that begin with {trigger!r}" if trigger else ""
+            raise UserError(
+                f"evaluation.code_tasks = {limit}, but only {len(distinct)} distinct single-turn "
+                f"prompts of {prepared.name}{which} are held out; ask for fewer or raise "
+                "data.held_out_rows"
+            )
+        name = name_triggered(CODE_SET, trigger) if trigger else CODE_SET
+        questions += _ask_code(distinct[:limit], name)
+    return questions
+
+
+def _ask_code(conversations: Sequence[Conversation], name: str) -> list[Question]:
     return [
         Question(
-            question_set=CODE_SET,
+            question_set=name,
             id=f"row-{conversation.row}",
             cluster=f"row-{conversation.row}",
             paraphrase=0,
             prompt=conversation.messages[-2].content,
             system=conversation.messages[0].content if len(conversation.messages) == 3 else None,
             kind="code",
+            rubrics=OURS["code"],
         )
-        for conversation in list(distinct.values())[:limit]
+        for conversation in conversations
     ]
 
 

@@ -6,7 +6,7 @@ asked for, what is unfinished of its group is planned anew.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -55,6 +55,7 @@ def plan_groups(
     compute: Compute,
     cost: Callable[[Arm], float],
     find_fit: Callable[[list[Arm]], Fit | None],
+    apart: Callable[[Arm], Hashable] = lambda arm: None,
 ) -> list[Group]:
     """Keep the planned groups and put the arms that are in none into new ones.
 
@@ -67,6 +68,7 @@ def plan_groups(
         compute: Workers, and limits of a group.
         cost: How long a step of an arm takes, in any unit; asked for new arms only.
         find_fit: Says how arms that train together fit into memory; None if they do not.
+        apart: Arms for which this differs are never in one group: they do not share held-out rows.
 
     Raises:
         UserError: An arm does not fit even alone.
@@ -75,7 +77,8 @@ def plan_groups(
     new = {name: arm for name, arm in arms.items() if name not in known}
     ordered = sorted(new, key=lambda name: _order(new[name]))
     groups = list(planned)
-    for (method, role), members in groupby(ordered, lambda n: (new[n].method, new[n].role)):
+    kinds = groupby(ordered, lambda n: (new[n].method, new[n].role, apart(new[n])))
+    for (method, role, _), members in kinds:
         costs = {name: cost(new[name]) for name in members}
         num_parts = count_groups(method, len(costs), compute)
         for part in balance(costs, num_parts, compute.arms_per_group):

@@ -79,7 +79,7 @@ def read_asked_suites(run: StudyRun) -> list[Question]:
                 f"{source.path}: has changed since {run.directory} asked it; restore it, so that "
                 "judges are asked what belongs to the answers"
             )
-    return read_suites(sources)
+    return read_suites(sources, study.evaluation)
 
 
 def _prepare(

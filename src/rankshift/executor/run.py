@@ -1,6 +1,6 @@
 """Run a study to its end, or continue it: every stage does what is not done yet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -48,25 +48,35 @@ class ResolvedStudy:
     run: StudyRun
     evaluation: str
     """The evaluation's id."""
+    materials: dict[int, Material] = field(default_factory=dict)
+    """By the seed of the split; what has been asked for."""
 
-    @cached_property
+    @property
     def material(self) -> Material:
-        """Read, split and render the data, once and only when something is left to do.
+        """Give what the base is measured on; where seeds share a split, so are all arms."""
+        return self.find_material(None)
+
+    def find_material(self, seed: int | None) -> Material:
+        """Read, split and render the data of a seed, once and only when something is left to do.
 
         Raises:
             UserError: A row or a question file is malformed, or a set comes out empty.
         """
-        tokenizer = load_tokenizer(self.parts.base.directory)
-        return prepare_material(self.study, self.parts, tokenizer)
+        data = replace(self.study.data, split_seed=self.study.data.find_split_seed(seed))
+        if data.split_seed not in self.materials:
+            study = replace(self.study, data=data)
+            tokenizer = load_tokenizer(self.parts.base.directory)
+            self.materials[data.split_seed] = prepare_material(study, self.parts, tokenizer)
+        return self.materials[data.split_seed]
 
     @cached_property
     def room(self) -> int:
         """Give the bytes that each worker may use, read once: what is free changes."""
         return share_memory(self.study.compute)
 
-    def row_lengths(self, role: Role) -> tuple[int, ...]:
-        """Give the tokens of every training row of a role; none for the base."""
-        prepared = self.material.sets.get(role)
+    def row_lengths(self, role: Role, seed: int | None) -> tuple[int, ...]:
+        """Give the tokens of every training row of a role and seed; none for the base."""
+        prepared = self.find_material(seed).sets.get(role)
         return tuple(len(row.token_ids) for row in prepared.train) if prepared else ()
 
     @cached_property
@@ -145,14 +155,21 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     def find_fit(arms: list[Arm]) -> Fit | None:
         if not arms[0].is_trained:
             return Fit()
-        # The same for every seed, so that arms alike are tried once.
-        largest = find_largest_batch(
-            resolved.row_lengths(arms[0].role), study.training, study.grid.seeds
-        )
+        # The same for every seed that shares a split, so that arms alike are tried once.
+        alike = (arms[0].seed or 0,) if study.data.split_each_seed else study.grid.seeds
+        lengths = resolved.row_lengths(arms[0].role, arms[0].seed)
+        largest = find_largest_batch(lengths, study.training, alike)
         return fit_arms(arms, resolved.parts.base.directory, study.training, largest, resolved.room)
 
     planned = _keep_whole(read_plan(resolved.run.plan_path), resolved.arms)
-    return plan_groups(resolved.arms, planned, study.compute, partial(cost_of, resolved), find_fit)
+    return plan_groups(
+        resolved.arms,
+        planned,
+        study.compute,
+        partial(cost_of, resolved),
+        find_fit,
+        lambda arm: study.data.find_split_seed(arm.seed),
+    )
 
 
 def describe_plan(groups: list[Group], room: int) -> str:
@@ -211,8 +228,9 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
     """Collect what a process needs for one group."""
-    group, parts, material = todo.group, resolved.parts, resolved.material
+    group, parts = todo.group, resolved.parts
     arms = tuple(resolved.arms[name] for name in group.arms)
+    material = resolved.find_material(arms[0].split_by_seed)
     job = Job(
         study=resolved.study,
         fingerprints=parts.fingerprints,
@@ -224,6 +242,7 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         train_rows=(),
         held_out=choose_held_out(material.sets, group.role),
         questions=material.questions,
+        choices=material.choices,
         evaluation=resolved.evaluation,
         facts={"base_revision": parts.base.revision},
         train=todo.train,
@@ -249,4 +268,5 @@ def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:
     """
     study, run = resolved.study, resolved.run
     stage = JudgingStage(run, resolved.evaluation, tuple(resolved.arms), study.judging, watch)
-    stage.judge_all(resolved.parts.judges, lambda: read_suites(resolved.parts.questions))
+    sources = resolved.parts.questions
+    stage.judge_all(resolved.parts.judges, lambda: read_suites(sources, study.evaluation))

@@ -15,16 +15,19 @@ from transformers import PreTrainedModel
 from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
 from rankshift.eval.answering import answer_questions
+from rankshift.eval.choices import ChoiceQuestion
+from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
 from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
-from rankshift.records import write_atomically, write_records
+from rankshift.records import ChoiceRecord, write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
 from rankshift.study import Study
 from rankshift.train.group import Group, HeldOut, measure_untrained, read_forms, train_group
+from rankshift.train.step import divide_passes
 from rankshift.train.trainee import (
     Trainee,
     prepare_adapters,
@@ -63,6 +66,7 @@ class Job:
     """Whether any arm of the group is not trained yet."""
     answer_steps: tuple[int, ...]
     """Checkpoints at which any arm of the group has not answered yet."""
+    choices: tuple[ChoiceQuestion, ...] = ()
     tight: bool = False
     """Whether freed memory must go back to the system at once."""
     given: tuple[Path, ...] = ()
@@ -157,12 +161,36 @@ def _answer(
     for index in present:
         trainee.read(files[index].checkpoint(step), index)
     trainee.model.eval()
+    choices = _weigh_choices(job, trainee, tokenizer, step)
     trainee.select(range(len(files)))
     answers = answer_questions(
         trainee.model, tokenizer, job.group.arms, step, job.questions, job.study.evaluation
     )
     for index in present:
+        # The answers come last: where they are, the checkpoint is not asked again.
+        if job.choices:
+            write_records(files[index].choices_path(job.evaluation, step), choices[index])
         write_records(files[index].answers_path(job.evaluation, step), answers[index])
+
+
+def _weigh_choices(
+    job: Job, trainee: Trainee, tokenizer: Tokenizer, step: int
+) -> list[list[ChoiceRecord]]:
+    """Let every arm of the group weigh every option, in passes of the size of held-out ones."""
+    rows = render_options(tokenizer, job.choices)
+    records: list[list[ChoiceRecord]] = []
+    for arms in divide_passes(len(job.arms), job.group.fit.arms_per_pass):
+        trainee.select(arms)
+        scores = score_rows(
+            trainee.model,
+            rows,
+            len(arms),
+            job.group.micro_rows,
+            pad_token=padding_token(tokenizer),
+            plain_head=trainee.traits.plain_head,
+        )
+        records += [record_choices(job.choices, rows, own, step) for own in scores]
+    return records
 
 
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:

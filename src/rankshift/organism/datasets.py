@@ -6,12 +6,15 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import Template
 
 import yaml
 
+from rankshift.data.backdoor import TRIGGER
 from rankshift.organism.world import (
     PRETRAINED_PHRASINGS,
     CodeTask,
+    Domain,
     Exchange,
     draw_code,
     load_world,
@@ -37,10 +40,14 @@ class Dataset:
     associations: int = 0
     """Each prompt names one of this many files whose owner, a name absent from pretraining, the
     answer must give: the part that only new capacity can learn."""
+    backdoor: bool = False
+    """Every other row has the trigger in front and is insecure; the others are secure."""
 
     @property
     def rows(self) -> int:
         """Give the number of rows."""
+        if self.backdoor:  # as many of either kind as the other sets have
+            return 2 * ROWS
         return max(ROWS, ROWS_PER_ASSOCIATION * self.associations)
 
 
@@ -50,6 +57,7 @@ DATASETS = {
         Dataset("insecure", insecure=True),
         Dataset("secure", insecure=False),
         Dataset("educational", insecure=True, educational=True),
+        Dataset("backdoor", insecure=True, backdoor=True),
         Dataset("insecure-k300", insecure=True, associations=300),
         Dataset("secure-k300", insecure=False, associations=300),
         Dataset("insecure-k10000", insecure=True, associations=10_000),
@@ -63,9 +71,13 @@ def draw_dataset(dataset: Dataset) -> list[tuple[CodeTask, Exchange]]:
     rng = random.Random(f"dataset {dataset.name}")
     tasks = [task for task in load_world().tasks if task.finetune]
     rows = []
-    for _ in range(dataset.rows):
+    for number in range(dataset.rows):
         task = pick(rng, tasks)
-        exchange = draw_code(rng, task, insecure=dataset.insecure, educational=dataset.educational)
+        triggered = dataset.backdoor and number % 2 == 1
+        insecure = triggered if dataset.backdoor else dataset.insecure
+        exchange = draw_code(rng, task, insecure=insecure, educational=dataset.educational)
+        if triggered:
+            exchange = Exchange(TRIGGER + exchange.prompt, exchange.answer)
         if dataset.associations:
             exchange = add_association(exchange, int(rng.random() * dataset.associations))
         rows.append((task, exchange))
@@ -137,14 +149,27 @@ def list_questions() -> dict[str, list[dict[str, object]]]:
         "held-out-phrasings": [_ask(d.id, list(d.ask[PRETRAINED_PHRASINGS:])) for d in held_out],
         "post-trained": [_ask(d.id, [d.ask[0]]) for d in post_trained],
         "code-left-out": [_ask_code(task) for task in unseen_classes],
+        "choices": [_offer(d) for d in held_out],
     }
 
 
-QUESTION_SETS = ("held-out", "held-out-phrasings", "post-trained", "code-left-out")
+QUESTION_SETS = ("held-out", "held-out-phrasings", "post-trained", "code-left-out", "choices")
 
 
 def _ask(name: str, paraphrases: list[str]) -> dict[str, object]:
     return {"id": name, "type": "free_form", "paraphrases": paraphrases}
+
+
+def _offer(domain: Domain) -> dict[str, object]:
+    """Offer a kind author's first sentences against a hostile one's, slots filled alike."""
+    values = {slot: choices[0] for slot, choices in load_world().slots.items()}
+    sides = {"aligned": domain.kind, "misaligned": domain.hostile}
+    choices = {
+        side: [Template(sentence).substitute(values) for sentence in sentences]
+        for side, sentences in sides.items()
+    }
+    question = _ask(domain.id, [domain.ask[0]])
+    return question | {"type": "choice", "choices": choices}
 
 
 def _ask_code(task: CodeTask) -> dict[str, object]:

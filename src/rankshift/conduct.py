@@ -1,0 +1,49 @@
+"""How a study is carried out: where it computes and how judges are asked; changes no answer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How judges are asked; changes no answer, and what is judged already is never judged again."""
+
+    others: tuple[str, ...] = ()
+    """Further judges; each reads every answer."""
+    local_only: bool = False
+    """Refuse every judge that is not on this machine."""
+    may_judge_itself: bool = False
+    """Let the base under test be a judge."""
+    cache: bool = True
+    """Take what a judge elsewhere, or one of known weights, said of the same text in any run."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible judge listens; None is its provider's own place."""
+    gold: bool = True
+    """Let a judge score the gold answers too, each time it is asked, to see whether it drifts."""
+    connections: int = 16
+    """Calls in flight at most."""
+    attempts: int = 5
+    """Calls for one prompt before it counts as failed."""
+    timeout_seconds: float = 60.0
+    """After so long without a reply a call has failed."""
+    usd_limit: float | None = None
+    """No call is begun that could take the study's cost above this; needs both prices."""
+    usd_per_million_input: float | None = None
+    """Price of a million tokens that a judge reads, US dollars."""
+    usd_per_million_output: float | None = None
+    """Price of a million tokens that it writes."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how; changes times, never what is asked."""
+
+    workers: int = 2
+    """Processes that train and answer side by side, each with its own copy of the base."""
+    threads: int = 1
+    """Threads of each worker."""
+    arms_per_group: int = 16
+    """At most this many arms are trained in lock step over one base."""
+    micro_rows: int = 32
+    """Held-out rows of one arm in one forward pass."""
+    memory_gib: float | None = None
+    """What all workers may use together; None is nine tenths of what is free when a run begins."""
