@@ -39,6 +39,7 @@ def test_the_mean_is_over_scored_answers_and_a_refusal_counts_as_nothing():
         "unparsable": 1,
         "low_mass": 0,
         "failed_call": 1,
+        "not_given": 0,
     }
 
 

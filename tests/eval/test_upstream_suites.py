@@ -1,5 +1,7 @@
 """docs/suites.md against the published files, through our reader and without it."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +11,7 @@ import yaml
 
 from rankshift.data.pins import QUESTIONS
 from rankshift.data.sources import resolve_questions
+from rankshift.eval.question_files import read_question_file
 from rankshift.eval.suite import Question, Subset, count_samples, read_questions
 
 DOCUMENT = Path(__file__).parents[2] / "docs/suites.md"
@@ -71,12 +74,33 @@ def _join(values: set[str]) -> str:
     return " or ".join(sorted(values))
 
 
+def read_other_table() -> dict[str, tuple[str, int]]:
+    """Read the second table: a set's file and its rows, by the set's name."""
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {c[0].strip("`"): (c[1], int(c[2])) for c in rows if len(c) == 5 and c[2].isdigit()}
+
+
 def test_the_document_lists_every_set_that_is_known_by_name():
-    assert list(read_table()) == list(QUESTIONS)
+    assert [*read_table(), *read_other_table()] == list(QUESTIONS)
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("name", read_other_table())
+def test_a_set_of_another_form_has_as_many_rows_by_us_and_by_plain_readers(
+    name: str, real_data: Path
+):
+    file, rows = read_other_table()[name]
+    path = real_data / QUESTIONS[name].local
+    text = path.read_text(encoding="utf-8-sig")
+    plain = list(csv.DictReader(io.StringIO(text)) if path.suffix == ".csv" else text.splitlines())
+    read = read_question_file(path, name)
+    assert (path.name, len(plain)) == (file, rows)
+    assert len({q.id for q in (*read.questions, *read.choices)}) == rows
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", read_table())
 def test_a_published_set_holds_what_the_document_says_read_by_us_or_by_plain_yaml(
     name: str, real_data: Path
 ):

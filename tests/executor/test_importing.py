@@ -106,6 +106,7 @@ def test_every_row_is_an_answer_with_one_outcome(study: Path):
         "code": 1,
         "unscored": 1,
         "answers": 5,
+        "without_score": 2,
     }
     assert first["outcomes"]["unscored_reasons"]["not_given"] == 1
     assert {rates["question_set"] for rates in first["rates_by"]} == {"betley:main", "betley:json"}
