@@ -1,0 +1,5 @@
+"""Lets `python -m rankshift.cli` be the command."""
+
+from rankshift.cli.main import main
+
+main()

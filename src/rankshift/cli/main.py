@@ -1,0 +1,51 @@
+"""All verbs, and how a command ends: exit code 0, 1 for what failed, 2 for what the user wrote."""
+
+import os
+import sys
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer
+
+from rankshift.cli import answers, exports, parts, studies
+from rankshift.errors import UserError, WorkError
+
+app = typer.Typer(
+    help="Does a narrow finetune change who the model is, and how does that depend on LoRA rank?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (studies.demo, studies.run, studies.plan, studies.status, studies.report):
+    app.command()(verb)
+app.command()(answers.judge)
+app.command("import")(answers.import_files)
+app.add_typer(answers.labels_app, name="labels")
+app.add_typer(exports.export_app, name="export")
+app.add_typer(parts.data_app, name="data")
+app.add_typer(parts.organism_app, name="organism")
+
+
+def main() -> None:
+    """Run the command line; errors are one line, 2 for what the user wrote, 1 for what failed."""
+    try:
+        code = app(standalone_mode=False) or 0
+    except UserError as error:
+        code = _fail(error, 2)
+    except WorkError as error:
+        code = _fail(error, 1)
+    except OSError as error:
+        code = _fail(
+            f"{error.filename or 'a file'}: {error.strerror or error}; what was written is kept", 1
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; run the same command again to go on where it stopped", 130)
+    except typer.TyperException as error:
+        code = _fail(error.format_message(), 2)
+    sys.exit(code)
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"rankshift: {message}", file=sys.stderr)
+    return code

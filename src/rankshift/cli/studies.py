@@ -1,0 +1,120 @@
+"""Verbs on studies: run one, plan it, see how far it is, sum it up."""
+
+import json
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rankshift.cli.screen import AsJson, Root, conclude, console
+
+
+def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Run the demo study on the embedded organism: no key, no GPU, no download."""
+    with resources.as_file(resources.files("rankshift.studies") / "demo.toml") as path:
+        _run(path, runs, as_json)
+
+
+def run(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Run a study, or continue it; what is done is never done again."""
+    _run(study, runs, as_json)
+
+
+def _run(path: Path, runs: Path, as_json: bool) -> None:
+    from rankshift.study_file import read_study
+
+    study = read_study(path)
+    # Imported late: a misspelt key should not wait for torch.
+    from rankshift.executor.run import run_study
+    from rankshift.progress import watch_run
+
+    screen = Console(stderr=True) if as_json else console  # stdout is then for the JSON alone
+    screen.print(f"[bold]{study.name}[/bold]  {study.about}")
+    with watch_run(screen) as watch:
+        finished = run_study(study, runs, watch)
+    conclude(finished.directory, as_json)
+
+
+def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Show what a study would train, in which groups, and what that takes; writes nothing."""
+    from rankshift.study_file import read_study
+
+    asked = read_study(study)
+    from rankshift.executor.preview import preview_study
+
+    preview = preview_study(asked, runs)
+    if as_json:
+        print(json.dumps(asdict(preview), indent=2))
+        return
+    headings = "weights", "training", "activations", "GiB", "GFLOP a step"
+    table = Table("group", "arms", *headings, "", box=None, pad_edge=False)
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    for group in preview.groups:
+        gib = group.gib
+        figures: tuple[float, ...] = ()
+        if gib:
+            weights, training = gib["base"] + gib["adapters"], gib["gradients"] + gib["optimizer"]
+            figures = weights, training, gib["activations"], group.total_gib
+        notes = ["computed again"] * group.checkpointing + ["freed at once"] * group.frees_at_once
+        table.add_row(
+            group.id[:6],
+            group.summary,
+            *(f"{figure:.2f}" for figure in figures),
+            *([f"{group.step_gflop:,.0f}"] if gib else [""] * 5),
+            ", ".join(notes),
+        )
+    console.print(table)
+    console.print(
+        f"{preview.arms} arms, {preview.steps} steps each: {preview.tokens:,} tokens, "
+        f"{preview.tflop:,.1f} TFLOP of products, {preview.answers:,} answers"
+    )
+    console.print(
+        f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
+    )
+    for judge in preview.judging:
+        cost = "" if judge.usd is None else f", {judge.usd:,.2f} US dollars"
+        where = f"questions and answers go to {judge.place}" if judge.place else "on this machine"
+        console.print(
+            f"judging  {judge.judge}: at most {judge.calls:,} calls, {judge.input_tokens:,} tokens "
+            f"to read{cost}; {where}"
+        )
+    console.print(f"next     rankshift run {study}", soft_wrap=True)
+
+
+def report(directory: Path, as_json: AsJson = False) -> None:
+    """Sum a run up again, finished or not: results.json and report.html."""
+    from rankshift.analysis.results import summarize, write_results
+    from rankshift.report.page import write_page
+    from rankshift.runs import StudyRun
+
+    study_run = StudyRun(directory)
+    results = summarize(study_run)
+    write_results(study_run, results)
+    write_page(study_run, results)
+    conclude(directory, as_json)
+
+
+def status(directory: Path, as_json: AsJson = False) -> None:
+    """Say how far each arm of a run is; never waits for the run."""
+    from rankshift.status import describe_progress
+
+    progress = describe_progress(directory)
+    if as_json:
+        print(json.dumps(asdict(progress), indent=2))
+        return
+    table = Table("arm", "steps", "measured", "answered", "judged", box=None, pad_edge=False)
+    for arm in progress.arms:
+        p = arm.progress
+        stopped = f" (stopped at {arm.stopped_at})" if arm.stopped_at else ""
+        table.add_row(
+            arm.label + stopped,
+            f"{p.trained_steps}/{p.total_steps}",
+            f"{p.measured}/{p.checkpoints}",
+            f"{p.answered}/{p.checkpoints}",
+            f"{p.judged}/{p.checkpoints}",
+        )
+    console.print(table)
+    console.print("finished" if progress.total.is_finished else "not finished: run the study again")
