@@ -27,6 +27,9 @@ def conclude(directory: Path, as_json: bool) -> None:
     for sentence in found.context:
         console.print(sentence)
     console.print()
-    console.print(f"results  {files['results']}")
-    console.print(f"report   {files['report']}")
-    console.print(f"next     open the report; `rankshift status {directory}` lists the arms")
+    # A path that is cut over two lines cannot be copied.
+    console.print(f"results  {files['results']}", soft_wrap=True)
+    console.print(f"report   {files['report']}", soft_wrap=True)
+    console.print(
+        f"next     open the report; `rankshift status {directory}` lists the arms", soft_wrap=True
+    )
