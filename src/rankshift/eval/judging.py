@@ -1,7 +1,9 @@
 """What a judge makes of answers: a verdict for each, or the reason why there is none."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from rankshift.eval.verdicts import blank_verdict
 from rankshift.records import AnswerRecord, VerdictRecord
 
 Judge = Callable[[AnswerRecord], VerdictRecord]
@@ -14,12 +16,4 @@ def judge_answers(answers: Iterable[AnswerRecord], judge: Judge) -> list[Verdict
 
 def no_judge(answer: AnswerRecord) -> VerdictRecord:
     """Leave an answer unscored, and say that no judge was asked."""
-    return VerdictRecord(
-        step=answer.step,
-        question_set=answer.question_set,
-        question_id=answer.question_id,
-        paraphrase=answer.paraphrase,
-        repeat=answer.repeat,
-        judge="none",
-        reason="no_judge",
-    )
+    return replace(blank_verdict(answer, "none"), reason="no_judge")
