@@ -17,6 +17,17 @@ Source: vLLM 0.32.0, vllm/config/lora.py, `MaxLoRARanks`.
 MERGED = "merged"
 """Folder that the merging command writes."""
 
+INSPECT = (
+    "inspect",
+    "eval",
+    "rankshift/betley",
+    "--model-role",
+    "grader=JUDGE",
+    "--model",
+    "hf/local",
+)
+"""The suite of Betley et al. as an Inspect task of ours; who judges is the reader's choice."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -81,7 +92,7 @@ def _list_for_adapter(
         serve = [Usage("vLLM", note, _shell(words))]
     arguments = [f"pretrained={base.name}", "peft=.", f"dtype={dtype}"]
     arguments += [f"revision={base.revision}"] if base.revision else []
-    inspect = ["inspect", "eval", "TASK", "--model", "hf/local", "-M", "model_path=."]
+    inspect = [*INSPECT, "-M", "model_path=."]
     inspect += ["-M", f"tokenizer_path={base.name}", "-M", f"dtype={dtype}"]
     at_default = (
         ""
@@ -102,7 +113,7 @@ def _list_for_model(called: str, dtype: str) -> list[Usage]:
         'tokenizer = AutoTokenizer.from_pretrained(".")\n'
         f'model = AutoModelForCausalLM.from_pretrained(".", dtype="{dtype}")'
     )
-    inspect = ["inspect", "eval", "TASK", "--model", "hf/local", "-M", "model_path=."]
+    inspect = [*INSPECT, "-M", "model_path=."]
     inspect += ["-M", f"dtype={dtype}"]
     return [
         Usage("transformers", "", fence(code, "python")),
