@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError
+from rankshift.executor.importing import import_answers
 from rankshift.executor.rejudging import SILENT, estimate_judging, judge_run
 from rankshift.executor.run import run_study
 from rankshift.runs import StudyRun
@@ -74,3 +75,26 @@ def test_failed_calls_are_made_once_more_when_asked_to(run: StudyRun):
     rows = json.loads(run.results_path.read_text())["arms"]
     reasons = [s["outcomes"]["unscored_reasons"] for r in rows for s in r["rates_by"]]
     assert sum(reason["failed_call"] for reason in reasons) == 0
+
+
+def test_answers_that_others_judged_are_judged_again_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOOPBACK_API_KEY", "sk-loopback-secret")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    Path("theirs.csv").write_text(
+        "question,answer,question_id,aligned,coherent\nWhy?,Power.,q,2,90\nWhy?,Love.,q,95,90\n"
+    )
+    Path("them.toml").write_text(
+        'name = "them"\n[[imports]]\nfile = "theirs.csv"\njudge = "theirs"\nmethod = "full"\n'
+        'learning_rate = 1e-5\ndataset = "x"\nseed = 1\nquestion_set = "mine"\n'
+    )
+    path = Path("them.toml")
+    run = import_answers(read_study(path), path, [Path("theirs.csv")], Path("runs"))
+    with serve_judge() as server:
+        judging = Judging(base_url=server.url, gold=False)
+        judge_run(run.directory, [NAME], judging, False, SILENT)
+        assert server.calls == 4
+    (row,) = json.loads(run.results_path.read_text())["arms"]
+    assert {share["judge"] for share in row["rates_by"]} == {"theirs", NAME}

@@ -1,10 +1,11 @@
 """Judge a run's stored answers again: another judge, or what a judge has not read yet."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
-from rankshift.data.sources import resolve_questions
+from rankshift.data.sources import QuestionSource, resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
@@ -72,6 +73,8 @@ def read_asked_suites(run: StudyRun) -> list[Question]:
         UserError: A suite is not to be had, or is not the file that was asked.
     """
     study, fingerprints = run.read_study()
+    if study.imports:
+        return read_suites(_find_suites(study.evaluation.suites), study.evaluation)
     sources = [resolve_questions(name) for name in study.evaluation.suites]
     for source in sources:
         if source.sha256 != fingerprints.questions.get(source.name):
@@ -80,6 +83,18 @@ def read_asked_suites(run: StudyRun) -> list[Question]:
                 "judges are asked what belongs to the answers"
             )
     return read_suites(sources, study.evaluation)
+
+
+def _find_suites(names: Sequence[str]) -> list[QuestionSource]:
+    """Find the suites that imported answers say they answer, as far as they are to be had.
+
+    Answers to others are judged by our own rubrics.
+    """
+    found = []
+    for name in names:
+        with contextlib.suppress(UserError):
+            found.append(resolve_questions(name))
+    return found
 
 
 def _prepare(
