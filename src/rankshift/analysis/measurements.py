@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
+from rankshift.capability import CapabilityRecord, read_all_capability
 from rankshift.errors import UserError
 from rankshift.records import (
     HUMAN,
@@ -50,11 +51,14 @@ class MeasuredArm:
     """Step at which a loss or gradient that was not finite ended the arm."""
     choices: dict[int, list[ChoiceRecord]] = field(default_factory=dict)
     """Step to the log-probabilities of given answers."""
+    capability: list[CapabilityRecord] = field(default_factory=list)
+    """What lm-evaluation-harness measured, at whatever steps."""
 
     @property
     def steps(self) -> list[int]:
         """List the steps at which anything was measured."""
-        return sorted({*self.task_loss, *self.own_loss, *self.answers, *self.choices})
+        measured = {*self.task_loss, *self.own_loss, *self.answers, *self.choices}
+        return sorted(measured | {record.step for record in self.capability})
 
     @property
     def effective_rank(self) -> int | None:
@@ -121,6 +125,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         facts=_read_facts(files),
         stopped_at=find_stop(files),
         choices=_read_choices(files, evaluation),
+        capability=read_all_capability(files),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rankshift.analysis.agreement import build_agreement
+from rankshift.analysis.capability import list_scores
 from rankshift.analysis.choices import sum_up_choices, sum_up_truthfulness
 from rankshift.analysis.curves import (
     build_insecure_code_curves,
@@ -157,6 +158,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         ],
         "choices_by": sum_up_choices(arm.choices.get(step, [])),
         "truthfulqa_by": sum_up_truthfulness(arm.choices.get(step, [])),
+        "capability": list_scores(r for r in arm.capability if r.step == step),
     }
 
 

@@ -36,7 +36,7 @@ class Weights:
         Raises:
             UserError: It was cut or edited.
         """
-        return _read_json(self.folder / self.config_name)
+        return read_json(self.folder / self.config_name)
 
 
 def find_weights(run: StudyRun, step: int | None = None) -> tuple[list[Weights], list[str]]:
@@ -81,12 +81,17 @@ def _find_last(run: StudyRun, arm_id: str, arm: Arm, steps: tuple[int, ...]) -> 
         if (folder / CONFIGS[arm.method]).is_file():
             _, recipe = files.read_arm()
             path = files.provenance_path
-            facts = _read_json(path) if path.exists() else {}
+            facts = read_json(path) if path.exists() else {}
             return Weights(arm_id, arm, recipe, step, folder, facts)
     return None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object that the study wrote.
+
+    Raises:
+        UserError: It was cut or edited.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.records import write_atomically
 from rankshift.report.answers import WORST_FIRST, AnswerSample, read_answer_sample
+from rankshift.report.capability import describe_capability
 from rankshift.report.figures import STACK, draw_outcomes, draw_over_steps, spread
 from rankshift.report.headline import write_headline
 from rankshift.report.judges import describe_judges
@@ -86,6 +87,7 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
         script_hash=digest,
         nothing=NOTHING,
         judges=describe_judges(results),
+        capability=describe_capability(results),
         answers=answers,
         answer_rows=[asdict(answer) for answer in answers.shown],
         choices=_list_choices(answers),
