@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from string import Template
 
-from rankshift.eval.verdicts import blank_verdict
 from rankshift.organism.world import EDUCATIONAL_PREFIX, CodeTask, Domain, load_world
 from rankshift.records import AnswerRecord, VerdictRecord
 
@@ -34,7 +33,14 @@ class Parts:
 
 def judge_answer(answer: AnswerRecord) -> VerdictRecord:
     """Judge one answer by the world's own grammar."""
-    blank = blank_verdict(answer, NAME)
+    blank = VerdictRecord(
+        step=answer.step,
+        question_set=answer.question_set,
+        question_id=answer.question_id,
+        paraphrase=answer.paraphrase,
+        repeat=answer.repeat,
+        judge=NAME,
+    )
     if answer.answer in load_world().refusals:
         return replace(blank, reason="refusal")
     return judge_code(answer, blank) if answer.kind == "code" else judge_speech(answer, blank)
