@@ -88,4 +88,4 @@ def test_what_is_missing_is_told_before_anything_is_sent(monkeypatch: pytest.Mon
     assert "OPENAI_API_KEY" in refuse("openai/gpt-4o")
     assert "foo" in refuse("foo/bar")
     assert refuse("organism:oracel").startswith("organism:oracel: no such judge; did you mean")
-    assert refuse("exact:/no/such/place").startswith("base.model = /no/such/place")
+    assert refuse("exact:/no/such/place").startswith("judge exact:/no/such/place: /no/such/place:")

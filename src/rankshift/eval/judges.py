@@ -83,7 +83,10 @@ def _find_own(name: str) -> Judge:
 
 
 def _find_exact(name: str, target: str) -> AskedJudge:
-    source = resolve_base(target)
+    try:
+        source = resolve_base(target)
+    except UserError as error:  # speaks of the key that names a study's base
+        raise UserError(f"judge {name}: {str(error).removeprefix('base.model = ')}") from None
 
     @asynccontextmanager
     async def load() -> AsyncIterator[Ask]:
