@@ -49,8 +49,14 @@ def test_an_attempt_that_was_lost_is_taken_for_the_most():
 
 
 def test_what_earlier_runs_of_the_journal_spent_counts():
-    budget = Budget(replace(PRICED, usd_limit=1.0), by_text=False, before=[took(100), took(300)])
-    assert budget.spent == price(400, 2, PRICED)
+    limited = replace(PRICED, usd_limit=1.0)
+    budget = Budget(limited, by_text=False, before=[took(100), took(300)])
+    assert budget.spent == pytest.approx(price(400, 2, PRICED))
+    lost = Budget(limited, by_text=False, before=[took(100, lost_attempts=2)])
+    assert lost.spent == pytest.approx(3 * (price(100, 1, PRICED) or 0))
+    failed = replace(fail_call(CALL, 2, "time ran out"), lost_attempts=2)
+    again = Budget(limited, by_text=False, before=[failed, took(100)], calls={CALL.key: CALL})
+    assert again.spent == pytest.approx(2 * MOST + (price(100, 1, PRICED) or 0))
 
 
 def test_without_a_limit_nothing_is_refused():

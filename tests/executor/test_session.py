@@ -225,6 +225,20 @@ def test_no_call_is_begun_that_could_cost_more_than_the_limit(tmp_path: Path):
     assert len(read_verdicts(run, 1)) == 40
 
 
+def test_the_limit_holds_over_runs_and_gold_answers_count(tmp_path: Path):
+    run = StudyRun(tmp_path / "run")
+    write_answers(run, 1, 20)
+    call = 101 * 25 / 1e6
+    priced = replace(
+        PATIENT, usd_limit=0.1, usd_per_million_input=25.0, usd_per_million_output=25.0, attempts=1
+    )
+    with serve_judge() as server:
+        for _ in range(4):  # each time the gold answers again, until nothing is left for them
+            with pytest.raises(WorkError, match="usd_limit"):
+                judge(run, server, 1, replace(priced, gold=True))
+        assert 24 < server.calls <= 0.1 / call
+
+
 def test_a_judge_that_is_gone_stops_the_run_and_not_the_answers(tmp_path: Path):
     run = StudyRun(tmp_path / "run")
     write_answers(run, 1, 40)

@@ -1,6 +1,6 @@
 """What judging will cost and must not cost more than: calls, tokens, US dollars."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rankshift.eval.calls import Call
@@ -65,12 +65,24 @@ class Budget:
     that was lost on the way is taken for the most.
     """
 
-    def __init__(self, judging: Judging, by_text: bool, before: Iterable[CallRecord] = ()) -> None:
+    def __init__(
+        self,
+        judging: Judging,
+        by_text: bool,
+        before: Iterable[CallRecord] = (),
+        calls: Mapping[str, Call] | None = None,
+    ) -> None:
+        """Count what was spent already.
+
+        Args:
+            judging: Limit and prices.
+            by_text: Whether a score is read from what the judge says.
+            before: Every line of the journals, failed calls that were made again included.
+            calls: The calls that are to be made, by key, for what failed ones of them have lost.
+        """
         self.limit = judging.usd_limit
-        self.spent = 0.0
         self._judging, self._by_text = judging, by_text
-        for record in before:
-            self.spent += price(record.input_tokens, record.output_tokens, judging) or 0.0
+        self.spent = sum(self._look_back(record, calls or {}) for record in before)
         self.reserved = 0.0
         """The most that calls in flight can cost."""
 
@@ -92,6 +104,16 @@ class Budget:
         self.reserved -= self._judging.attempts * most
         cost = price(record.input_tokens, record.output_tokens, self._judging) or 0.0
         self.spent += cost + record.lost_attempts * most
+
+    def _look_back(self, record: CallRecord, calls: Mapping[str, Call]) -> float:
+        """Give the most an earlier call can have cost.
+
+        What was lost on the way had the same prompt as the attempts that said what they took.
+        """
+        cost = price(record.input_tokens, record.output_tokens, self._judging) or 0.0
+        if record.key in calls and self.limit is not None:
+            return cost + record.lost_attempts * self._most(calls[record.key])
+        return cost * (1 + record.lost_attempts)
 
     def _most(self, call: Call) -> float:
         """Give the most that one attempt can cost."""

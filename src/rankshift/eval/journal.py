@@ -28,8 +28,8 @@ class Journal:
             UserError: A whole line is no call; names file and line.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.records = read_journal(self.path)
         content, whole = _read_whole_lines(self.path)
-        self.records = _parse(whole, self.path)
         self._file = self.path.open("ab")
         if len(whole) < len(content):
             self._file.truncate(len(whole))
@@ -55,7 +55,17 @@ def read_journal(path: Path) -> dict[str, CallRecord]:
     Raises:
         UserError: A whole line is no call; names file and line.
     """
-    return _parse(_read_whole_lines(path)[1], path)
+    return {record.key: record for record in list_lines(path)}
+
+
+def list_lines(path: Path) -> list[CallRecord]:
+    """Read every line of a journal, calls that were made again included.
+
+    Raises:
+        UserError: A whole line is no call; names file and line.
+    """
+    lines = enumerate(_read_whole_lines(path)[1].splitlines(), start=1)
+    return [parse_record(line, CallRecord, f"{path}:{at}") for at, line in lines]
 
 
 def list_lacking(records: Mapping[str, CallRecord], keys: Iterable[str]) -> list[str]:
@@ -67,9 +77,3 @@ def _read_whole_lines(path: Path) -> tuple[bytes, bytes]:
     """Give what a file holds, and that without a line that a kill has torn."""
     content = path.read_bytes() if path.exists() else b""
     return content, content[: content.rfind(b"\n") + 1]
-
-
-def _parse(whole: bytes, path: Path) -> dict[str, CallRecord]:
-    lines = enumerate(whole.splitlines(), start=1)
-    records = [parse_record(line, CallRecord, f"{path}:{at}") for at, line in lines]
-    return {record.key: record for record in records}

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from rankshift.analysis.gold import write_gold
 from rankshift.errors import UserError
@@ -13,7 +14,7 @@ from rankshift.eval.budget import Budget, Estimate, estimate
 from rankshift.eval.call_cache import CallCache, find_cache
 from rankshift.eval.calls import Call, FindRubrics, derive_verdicts, plan_calls
 from rankshift.eval.gold import RUBRICS, list_gold_answers
-from rankshift.eval.journal import Journal, read_journal
+from rankshift.eval.journal import Journal, list_lines, read_journal
 from rankshift.eval.judges import AskedJudge
 from rankshift.executor.desk import Desk, Sheet
 from rankshift.executor.watch import Watch
@@ -62,7 +63,8 @@ class JudgingSession:
 
     async def _ask(self, desk: Desk, journal: Journal, cache: CallCache | None) -> None:
         gold, todo = self._plan_gold(), list(desk.todo.values())
-        budget = Budget(self.judging, self.judge.by_text, journal.records.values())
+        before = [*list_lines(journal.path), *list_lines(self._gold_journal)]
+        budget = Budget(self.judging, self.judge.by_text, before, gold | desk.todo)
         self.watch.say(self._describe(desk, gold))
         self.watch.begin("calls", len(gold) + len(todo))
 
@@ -80,7 +82,7 @@ class JudgingSession:
     async def _score_gold(self, ask: Ask, calls: Sequence[Call], budget: Budget) -> None:
         """Ask about the gold answers anew: what was said of them before would hide a drift."""
         name = self.judge.name
-        with Journal(self.run.gold_directory(name) / "calls.jsonl") as journal:
+        with Journal(self._gold_journal) as journal:
             connections = self.judging.connections
             await ask_all(
                 calls, ask, journal, budget, connections, lambda _: self.watch.advance("calls", 1)
@@ -88,6 +90,10 @@ class JudgingSession:
             answers = list_gold_answers()
             verdicts = derive_verdicts(name, answers, lambda _: RUBRICS, journal.records)
         write_gold(self.run, name, verdicts)
+
+    @property
+    def _gold_journal(self) -> Path:
+        return self.run.gold_directory(self.judge.name) / "calls.jsonl"
 
     def _plan_gold(self) -> dict[str, Call]:
         if not self.judging.gold:
