@@ -39,13 +39,16 @@ class AskedJudge:
         return self.place is not None or "fingerprint" in self.facts
 
 
-def find_judge(name: str, judging: Judging, base: str, fingerprint: str) -> Judge | AskedJudge:
+def find_judge(
+    name: str, judging: Judging, base: str | None = None, fingerprint: str | None = None
+) -> Judge | AskedJudge:
     """Find what a judge's name stands for, and check that it can be asked.
 
     Args:
         name: As docs/evaluation.md lists them.
         judging: The study's settings.
-        base: The model under test, which may not judge itself unless the study says so.
+        base: The model under test, which may not judge itself unless the study says so; None where
+            that is not known.
         fingerprint: SHA-256 of its files.
 
     Raises:
@@ -60,7 +63,7 @@ def find_judge(name: str, judging: Judging, base: str, fingerprint: str) -> Judg
     is_base = base in (target, target.partition("/")[2]) or (
         found.facts.get("fingerprint") == fingerprint
     )
-    if is_base and not judging.may_judge_itself:
+    if base is not None and is_base and not judging.may_judge_itself:
         raise UserError(
             f"judge {name} is the model under test, which would judge itself; name another, or set "
             "judging.may_judge_itself = true if that is what you study"

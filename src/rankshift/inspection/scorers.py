@@ -7,11 +7,10 @@ from inspect_ai.model import GenerateConfig, Model, get_model
 from inspect_ai.scorer import Score, Scorer, Target, scorer
 from inspect_ai.solver import TaskState
 
-from rankshift.data.sources import resolve_judge
 from rankshift.errors import UserError
 from rankshift.eval.calls import Call, make_call, read_record
 from rankshift.eval.grader import Grader
-from rankshift.eval.judging import no_judge
+from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.verdicts import make_verdict
 from rankshift.inspection.metrics import rates
 from rankshift.inspection.samples import read_answer
@@ -39,7 +38,8 @@ def judge(by: str = ROLE, attempts: int = Judging().attempts) -> Scorer:
 
     Args:
         by: `grader` asks the model of that role, `text:grader` one without log-probabilities;
-            `organism:oracle` is the exact judge of the embedded organism, `none` judges nothing.
+            `organism:oracle` is the exact judge of the embedded organism, `bandit` reads code,
+            `none` judges nothing.
         attempts: Calls for one prompt before it counts as failed; the sample outlives that.
     """
     ask = _ask_model(by == BY_TEXT, attempts) if by in (ROLE, BY_TEXT) else _ask_here(by)
@@ -55,12 +55,15 @@ def judge(by: str = ROLE, attempts: int = Judging().attempts) -> Scorer:
 
 def _ask_here(name: str) -> Callable[[AnswerRecord], Awaitable[Said]]:
     with as_prerequisite():
-        found = resolve_judge(name) or no_judge
+        found = find_judge(name, Judging())
+        if isinstance(found, AskedJudge):
+            raise UserError(
+                f"judge={name}: a model judges by its role; leave judge out and give "
+                f"--model-role {ROLE}={name.removeprefix('text:')}"
+            )
 
     async def ask(answer: AnswerRecord) -> Said:
-        verdict = found(answer)
-        assert isinstance(verdict, VerdictRecord), type(verdict)
-        return verdict, []
+        return found(answer), []
 
     return ask
 
