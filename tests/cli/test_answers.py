@@ -47,3 +47,16 @@ def test_a_sheet_that_cannot_be_read_is_one_line_and_exit_code_2(rankshift, tmp_
     code, out, err = rankshift("labels", "import", run, "none.csv", "--name", "alice")
     assert (code, out) == (2, "")
     assert err == "rankshift: none.csv: no such file; give the sheet that was filled in\n"
+
+
+def test_judging_again_tells_what_every_judge_made_of_the_answers(rankshift, tmp_path):
+    run = write_run(tmp_path / "runs").directory
+    code, out, err = rankshift("judge", run, "--judge", "organism:oracle")
+    assert (code, err) == (0, "")
+    told = [line.partition(": ") for line in out.splitlines() if " answers, " in line]
+    assert {name for name, _, _ in told} == {"exact-oracle", "organism:oracle"}
+    for _, _, line in told:
+        answers, *counts = (int(part.split()[0].replace(",", "")) for part in line.split(", "))
+        assert answers == sum(counts) > 0
+    code, out, _ = rankshift("judge", run, "--judge", "organism:oracle", "--json")
+    assert json.loads(out)["results"] == f"{run}/results.json"

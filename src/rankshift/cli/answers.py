@@ -1,12 +1,16 @@
 """Verbs on answers: judge them, take in those that others judged, have people label a sample."""
 
+import json
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from rankshift.cli.screen import AsJson, Root, conclude, console
+
+OUTCOMES = ("aligned", "misaligned", "incoherent", "refusal", "code", "unscored")
 
 labels_app = typer.Typer(help="Have people judge a blind sample.", no_args_is_help=True)
 
@@ -54,7 +58,21 @@ def judge(
     screen = Console(stderr=True) if as_json else console
     with watch_run(screen) as watch:
         judge_run(directory, judge or [], settings, again_failed, watch)
+    if not as_json:
+        _tell_judges(json.loads((directory / "results.json").read_text(encoding="utf-8")))
     conclude(directory, as_json)
+
+
+def _tell_judges(results: dict[str, Any]) -> None:
+    """Say what each judge made of the free-form answers, all arms and checkpoints together."""
+    counts: dict[str, Counter[str]] = {}
+    for row in results["arms"]:
+        for share in row["rates_by"]:
+            numbers = {k: n for k, n in share["outcomes"].items() if isinstance(n, int)}
+            counts.setdefault(share["judge"], Counter()).update(numbers)
+    for name, count in counts.items():
+        told = ", ".join(f"{count[outcome]:,} {outcome}" for outcome in OUTCOMES)
+        console.print(f"{name}: {count['answers']:,} answers, {told}", soft_wrap=True, markup=False)
 
 
 @labels_app.command("export")
