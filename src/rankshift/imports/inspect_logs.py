@@ -8,13 +8,10 @@ score's metadata. Of a stranger's log one such score is read too, or two named `
 Source of the format: inspect_ai 0.3.285, `inspect_ai.log` and `inspect_ai.scorer`.
 """
 
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Any, get_args
-from zipfile import BadZipFile
 
 from rankshift.errors import UserError
 from rankshift.eval.scoring import Reading
@@ -62,12 +59,10 @@ def read_log(path: Path, table: Import) -> list[JudgedRow]:
 
 def _open(path: Path) -> "EvalLog":
     from inspect_ai.log import read_eval_log  # imported late: only logs need it
-    from zstandard import ZstdError
 
-    damages = (BadZipFile, struct.error, zlib.error, ZstdError)
     try:
         return read_eval_log(str(path))
-    except (ValueError, KeyError, OSError, EOFError, *damages) as error:
+    except Exception as error:  # a damaged archive fails in as many ways as it has readers
         kind = type(error).__name__
         raise UserError(f"{path}: not an Inspect log ({kind}); export it again") from None
 
@@ -97,9 +92,15 @@ def _read_sample(log: "EvalLog", sample: "EvalSample", table: Import, path: Path
         readings=_read_scores(sample.scores or {}, table, where),
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
-        finished=sample.output.stop_reason != "max_tokens",
+        finished=_is_finished(sample),
         repeat=sample.epoch - 1,
     )
+
+
+def _is_finished(sample: "EvalSample") -> bool | None:
+    """Say whether an answer came to its end; None where the log does not tell."""
+    choices = sample.output.choices
+    return choices[0].stop_reason != "max_tokens" if choices else None
 
 
 def _read_question(sample: "EvalSample", where: str) -> tuple[str | None, str]:
@@ -149,6 +150,6 @@ def _read_value(value: Any, noted: Mapping[str, Any], where: str, metric: str) -
     for reason in (noted.get("reason"), noted.get("inspect")):
         if reason in get_args(UnscoredReason):
             return Reading(reason=reason)
-        if reason in REASONS:
+        if isinstance(reason, str) and reason in REASONS:
             return Reading(reason=REASONS[reason])
     return reading
