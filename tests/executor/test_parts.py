@@ -10,8 +10,8 @@ from rankshift.data.conversations import Conversation, Message, fingerprint_file
 from rankshift.data.sources import resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judging import no_judge
+from rankshift.eval.suite import CODE_SET
 from rankshift.executor.parts import (
-    CODE_SET,
     Material,
     ask_held_out_code,
     describe_rows,

@@ -7,8 +7,8 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.eval.rubrics import INSECURE
+from rankshift.eval.suite import CODE_SET
 from rankshift.inspection.suites import (
-    CODE_SET,
     count_answers,
     find_kind,
     find_rubrics,

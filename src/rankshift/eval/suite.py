@@ -12,6 +12,9 @@ from rankshift.eval.llmcomp import is_llmcomp, read_llmcomp
 from rankshift.eval.rubrics import OURS, Reads, Rubric, make_rubric
 from rankshift.records import AnswerKind
 
+CODE_SET = "held-out-code"
+"""Question set of the held-out prompts of a study's task data, which are in no question file."""
+
 Subset = Literal["all", "main", "json", "template"]
 
 

@@ -22,7 +22,7 @@ from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
 from rankshift.eval.question_files import QuestionFile, read_question_file
 from rankshift.eval.rubrics import OURS
-from rankshift.eval.suite import Question, Subset
+from rankshift.eval.suite import CODE_SET, Question, Subset
 from rankshift.eval.triggers import ask_with_triggers, find_trigger
 from rankshift.executor.given import GivenPart, find_given
 from rankshift.model.loading import Tokenizer, load_skeleton, load_tokenizer
@@ -31,9 +31,6 @@ from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
 from rankshift.study import Evaluation, Role, Study, name_triggered
-
-CODE_SET = "held-out-code"
-"""Question set of the held-out prompts of the task data that begin with no trigger."""
 
 
 @dataclass(frozen=True)

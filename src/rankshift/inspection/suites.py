@@ -5,11 +5,8 @@ from functools import cache
 from rankshift.data.sources import resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.rubrics import OURS, Rubric
-from rankshift.eval.suite import Question, Subset, read_questions
+from rankshift.eval.suite import CODE_SET, Question, Subset, read_questions
 from rankshift.records import AnswerRecord
-
-CODE_SET = "held-out-code"
-"""Question set of the held-out prompts of a study's task data, which are in no question file."""
 
 SUBSETS: dict[str | None, Subset] = {
     None: "all",
