@@ -19,13 +19,13 @@ import rankshift.inspection.metrics  # noqa: F401 - registers the metrics a log 
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.errors import UserError
-from rankshift.eval.calls import make_call
+from rankshift.eval.calls import FindRubrics, make_call
+from rankshift.eval.journal import read_journal
 from rankshift.inspection.arms import slug, slug_arms
 from rankshift.inspection.samples import make_output, make_turns, name_sample
 from rankshift.inspection.scores import make_score
-from rankshift.inspection.suites import find_rubrics
 from rankshift.inspection.views import SCORER, make_headline, make_viewer
-from rankshift.records import CallRecord, read_records
+from rankshift.records import CallRecord
 from rankshift.report.answers import WORST_FIRST
 from rankshift.runs import StudyRun, evaluation_id
 
@@ -81,10 +81,11 @@ def export_logs(run: StudyRun, folder: Path, every_checkpoint: bool = False) -> 
     if not pages:
         raise UserError(f"{run.directory}: no arm has answered anything yet; run the study first")
     folder.mkdir(parents=True, exist_ok=True)
-    said = {judge: _read_calls(run.calls_path(judge)) for judge in {page.judge for page in pages}}
+    said = {judge: read_journal(run.calls_path(judge)) for judge in {page.judge for page in pages}}
+    find_rubrics = _read_rubrics(run) if any(said.values()) else None
     paths = []
     for page in pages:
-        find_calls = partial(_find_calls, said[page.judge])
+        find_calls = partial(_find_calls, said[page.judge], find_rubrics)
         paths.append(folder / page.file_name)
         write_eval_log(make_log(page, find_calls, _tell_when(run, page)), paths[-1])
     return paths
@@ -196,18 +197,24 @@ def _make_sample(page: Page, judged: JudgedAnswer, calls: Sequence[CallRecord]) 
     )
 
 
-def _find_calls(said: Mapping[str, CallRecord], judged: JudgedAnswer) -> list[CallRecord]:
+def _read_rubrics(run: StudyRun) -> FindRubrics:
+    """Find what a judge was asked about a run's answers, whatever their sets and triggers."""
+    # Imported here: torch comes with it, and only what a model judged needs it.
+    from rankshift.executor.judging import collect_rubrics
+    from rankshift.executor.rejudging import read_asked_suites
+
+    return collect_rubrics(read_asked_suites(run))
+
+
+def _find_calls(
+    said: Mapping[str, CallRecord], find_rubrics: FindRubrics | None, judged: JudgedAnswer
+) -> list[CallRecord]:
     """Look up what a judge said of an answer; nothing is found where it kept no journal."""
-    if not said:
+    if not said or find_rubrics is None:
         return []
     answer = judged.answer
     keys = [make_call(judged.judge, rubric, answer).key for rubric in find_rubrics(answer)]
     return [said[key] for key in keys if key in said]
-
-
-def _read_calls(path: Path) -> dict[str, CallRecord]:
-    records = read_records(path, CallRecord) if path.exists() else []
-    return {record.key: record for record in records}
 
 
 def _tell_when(run: StudyRun, page: Page) -> datetime:
