@@ -21,7 +21,7 @@ def estimate_icc(events: np.ndarray, sizes: np.ndarray) -> float | None:
     """Estimate how far two answers to one question are alike, beyond two answers to any.
 
     The analysis-of-variance estimator of a binary outcome. It can be below 0: questions that
-    differ less than chance would have them.
+    differ less than chance would have them; -1 is the least that is given.
 
     Args:
         events: Counts of each cluster of questions, `[cluster]`.
@@ -43,7 +43,7 @@ def estimate_icc(events: np.ndarray, sizes: np.ndarray) -> float | None:
     within = np.sum(sizes * rates * (1 - rates)) / (total - number)
     usual_size = (total - np.sum(np.square(sizes)) / total) / (number - 1)
     spread = between + (usual_size - 1) * within
-    return float((between - within) / spread) if spread > 0 else None
+    return max(float((between - within) / spread), -1.0) if spread > 0 else None
 
 
 def estimate_design_effect(
