@@ -70,3 +70,18 @@ def bound_without_prior(events: np.ndarray, sizes: np.ndarray) -> Ends:
     shrink = shrink_for_degrees(answers, sizes.shape[-1] - 1.0)
     low, high = exact_ends(events.sum(-1) / answers, answers / design_effect * shrink)
     return np.asarray(low), np.asarray(high)
+
+
+def bound_by_paired_t(task: np.ndarray, twin: np.ndarray) -> Ends:
+    """Give Student's t of the seeds' differences.
+
+    Even on both sides, which rates near an end are not.
+
+    Args:
+        task: Rate of each seed, `[..., seed]`.
+        twin: Of the twin with the same seed, same shape.
+    """
+    difference = task - twin
+    middle = difference.mean(-1)
+    reach = stats.t.ppf(QUANTILE, task.shape[-1] - 1) * stats.sem(difference, axis=-1)
+    return middle - reach, middle + reach

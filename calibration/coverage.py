@@ -2,8 +2,8 @@
 
     make calibration, or: .venv/bin/python -m calibration.coverage [--repetitions 1000]
 
-Three targets: `these-questions` (over seeds), `new-questions` (over seeds and questions) and
-`one-arm` (one seed, over questions). The bar: where the rate is 5 % or more and there are 24
+Four targets: `these-questions` (over seeds), `new-questions` (over seeds and questions), `one-arm`
+(one seed, over questions) and `excess` (a task less its twin, over seeds). The bar: where the rate is 5 % or more and there are 24
 questions or more, an interval of nominal 95 % covers both targets of a cell at least 92 times out
 of 100, as estimated, with no allowance for Monte Carlo error. Covering more never fails; the mean
 width says what it costs.
@@ -25,8 +25,10 @@ import numpy as np
 from calibration.alternatives import (
     bound_by_logit_of_mean,
     bound_by_logits_of_seeds,
+    bound_by_paired_t,
     bound_without_prior,
 )
+from calibration.differences import bound_excess, draw_pairs
 from calibration.truths import Truth, draw_studies
 from rankshift.analysis.clustering import Numbers
 from rankshift.analysis.crossed import bound_new_questions
@@ -106,6 +108,12 @@ def list_arms() -> Iterator[Truth]:
     )
 
 
+def list_tasks() -> Iterator[Truth]:
+    """List the truths of tasks that are set beside a twin."""
+    for rate, seeds, spread in product(RATES[2:], SEEDS, SPREADS[1:]):
+        yield Truth(rate, *_limit(rate, spread), seeds, QUESTIONS[1], ANSWERS[0])
+
+
 def measure(truth: Truth, repetitions: int) -> list[Finding]:
     """Draw studies of one truth and count what covers; the same truth is always drawn alike."""
     rng = np.random.default_rng(zlib.crc32(truth.name.encode()))
@@ -122,6 +130,14 @@ def measure(truth: Truth, repetitions: int) -> list[Finding]:
         count_covered("these-questions", truth, draws.these_questions, these, other_these),
         count_covered("new-questions", truth, draws.new_questions, new, other_new),
     ]
+
+
+def measure_excess(truth: Truth, repetitions: int) -> Finding:
+    """Draw studies of a task and its twin, and count what covers their difference."""
+    rng = np.random.default_rng(zlib.crc32(f"excess/{truth.name}".encode()))
+    pairs = draw_pairs(truth, repetitions, rng)
+    other = bound_by_paired_t(*pairs.rates)
+    return count_covered("excess", truth, pairs.true_excess, bound_excess(pairs), other)
 
 
 def count_covered(
@@ -208,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     truths = (*list_cells(), *list_arms())
     findings = [found for truth in truths for found in measure(truth, chosen.repetitions)]
+    findings += [measure_excess(truth, chosen.repetitions) for truth in list_tasks()]
     print(write_table(findings), sum_up(findings), sep="\n\n")
     print(f"\n{write_findings(findings, chosen.results)}: all of it")
     missed = list_missed(findings)

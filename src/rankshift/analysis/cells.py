@@ -40,7 +40,7 @@ GIVEN = ("adapter", "model")
 COMPONENTS = ("seed", "question", "interaction")
 
 
-def describe_misalignment(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
+def describe_misalignment(cell: Sequence[Row], shares: Sequence[Share]) -> dict[str, Any]:
     """Sum up both denominators of one cell."""
     given, of_all = (
         describe_share(cell, [share and share[name] for share in shares])
@@ -49,7 +49,7 @@ def describe_misalignment(cell: list[Row], shares: list[Share]) -> dict[str, Any
     return given | {"misaligned_of_all": of_all}
 
 
-def describe_share(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
+def describe_share(cell: Sequence[Row], shares: Sequence[Share]) -> dict[str, Any]:
     """Give a cell's mean over seeds, for both targets; a model alone keeps that over questions.
 
     `low` and `high` are on these questions, `new_questions` over other questions too. `pooled`

@@ -111,7 +111,7 @@ def bound_new_questions(events: np.ndarray, sizes: np.ndarray) -> tuple[Crossed,
     crossed = cross_seeds_and_questions(events, sizes)
     answers = count_equal_answers(sizes.sum(-1))
     found = np.fmax(crossed.design_effect, 1.0)
-    design_effect = allow_for_few_events(found, events.sum((-2, -1)), sizes.sum(-2))
+    design_effect = allow_for_few_events(found, events.sum((-2, -1), dtype=float), sizes.sum(-2))
     effective = answers / design_effect * shrink_for_degrees(answers, crossed.degrees)
     low, high = exact_ends(crossed.rate, effective)
     these_low, these_high = bound_over_seeds(events.sum(-1), sizes.sum(-1))

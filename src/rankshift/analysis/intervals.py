@@ -67,7 +67,7 @@ def bound_over_clusters(events: np.ndarray, sizes: np.ndarray) -> tuple[Numbers,
     Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201; the cap as in Parker et al.
     2017, Vital and Health Statistics 2(175); few events: `allow_for_few_events`.
     """
-    answers, all_events = sizes.sum(-1), events.sum(-1)
+    answers, all_events = sizes.sum(-1, dtype=float), events.sum(-1, dtype=float)
     found = np.fmax(estimate_design_effect(events, sizes), 1.0)
     design_effect = allow_for_few_events(found, all_events, sizes)
     shrink = shrink_for_degrees(answers, sizes.shape[-1] - 1.0)
