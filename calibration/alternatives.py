@@ -65,7 +65,7 @@ def bound_without_prior(events: np.ndarray, sizes: np.ndarray) -> Ends:
 
     Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201, as published.
     """
-    answers = sizes.sum(-1)
+    answers = sizes.sum(-1, dtype=float)
     design_effect = np.fmax(estimate_design_effect(events, sizes), 1.0)
     shrink = shrink_for_degrees(answers, sizes.shape[-1] - 1.0)
     low, high = exact_ends(events.sum(-1) / answers, answers / design_effect * shrink)

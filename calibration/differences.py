@@ -1,4 +1,4 @@
-"""Simulated tasks beside simulated twins: the excess of one rate over another, with its interval."""
+"""Simulated tasks beside simulated twins: the excess of one rate over the other."""
 
 from dataclasses import dataclass
 
