@@ -11,7 +11,7 @@ prior.
 """
 
 PRIOR_EVENTS = 5.0
-"""Events that weigh as much as the prior does: ours, the fewest of 3, 5 and 10 that held 93 %."""
+"""Events that weigh as much as the prior does. Ours."""
 
 Numbers = np.ndarray | float
 """An array; what is left of it where it has no axes is one number."""

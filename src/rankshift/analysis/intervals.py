@@ -195,7 +195,7 @@ def estimate_variance_over_seeds(events: np.ndarray, sizes: np.ndarray) -> Numbe
         `[...]`.
 
     Source: empirical logits, Gart and Zweifel 1967, Biometrika 54, 181-187. Taking the larger is
-    ours; docs/method.md shows what it adds.
+    ours.
     """
     rates, seeds = events / sizes, sizes.shape[-1]
     rate = rates.mean(-1)
