@@ -135,5 +135,5 @@ def test_a_rise_with_a_fall_that_is_not_excluded_is_not_increasing():
 
 def test_a_wider_margin_excludes_less_so_more_is_flat():
     values = draw([0.2] * 6, 0.05)
-    verdicts = [find_peak(values, RANKS, Analysis(margin=margin)).verdict for margin in (0.1, 0.4)]
+    verdicts = [find_peak(values, RANKS, Analysis(margin=margin)).verdict for margin in (0.05, 0.4)]
     assert verdicts == ["undetermined", "flat"]
