@@ -1,6 +1,7 @@
 """results.json: everything a run has found, in one object that other programs can rely on.
 
-Two runs of one study under one plan give the same object but for `timings`. Its form is
+Two runs of one study under one plan give the same object but for `timings` and for when
+`preregistration` was written. Its form is
 docs/results.schema.json.
 """
 
@@ -36,6 +37,7 @@ from rankshift.analysis.rates import (
     pool,
     rate_by_cluster,
 )
+from rankshift.preregistration import describe_registered
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
@@ -82,6 +84,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "matched_curves": [],
         "peak": find_primary(peaks),
         "peaks": peaks,
+        "preregistration": describe_registered(run),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
