@@ -26,7 +26,6 @@ def list_gaps(
     """List what a reader could take for measured and was not; no sentence twice."""
     skill = "Arms at equal skill: they are compared after equal steps, not at equal held-out loss."
     return [
-        "Whether misalignment peaks at some rank: no analysis of a peak has been done.",
         *(_list_import_gaps(study, arms) if study.imports else (skill,)),
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),

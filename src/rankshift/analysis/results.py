@@ -1,6 +1,7 @@
 """results.json: everything a run has found, in one object that other programs can rely on.
 
-Two runs of one study under one plan give the same object but for `timings`. Its form is
+Two runs of one study under one plan give the same object but for `timings` and for when
+`preregistration` was written. Its form is
 docs/results.schema.json.
 """
 
@@ -24,6 +25,7 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
@@ -35,6 +37,7 @@ from rankshift.analysis.rates import (
     misaligned_given_coherent,
     misaligned_of_all,
 )
+from rankshift.preregistration import describe_registered
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
@@ -67,6 +70,8 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     last_step = study.training.steps
     curves = build_rank_curves(rows, settings, last_step)
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
+    curves = build_rank_curves(rows, settings, last_step)
+    peaks = build_peaks(curves, [], study.analysis, primary_key)
     return {
         "format": FORMAT,
         "study": {
@@ -82,7 +87,9 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
         "matched_curves": [],
-        "peak": None,
+        "peak": find_primary(peaks),
+        "peaks": peaks,
+        "preregistration": describe_registered(run),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),

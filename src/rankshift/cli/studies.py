@@ -15,6 +15,10 @@ from rankshift.study import Study
 
 Only = Annotated[str | None, typer.Option(help="Of a file with variants, the one to take.")]
 Whole = Annotated[bool, typer.Option("--whole", help="Take every variant of the file.")]
+Pilot = Annotated[
+    Path | None,
+    typer.Option(help="A finished study's directory: its rates' spread in place of guesses."),
+]
 
 
 def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
@@ -57,23 +61,25 @@ def plan(
     only: Only = None,
     whole: Whole = False,
     as_json: AsJson = False,
+    pilot: Pilot = None,
 ) -> None:
-    """Show what a study would train, in which groups, and what that takes; writes nothing."""
+    """Show what a study would train, what that takes and what peak it can see; writes nothing."""
     from rankshift.study_file import read_studies
 
     asked = read_studies(study, only, whole=whole)
     for one in asked:
         if len(asked) > 1 and not as_json:
             console.print(f"[bold]{one.name}[/bold]")
-        _plan(one, runs, as_json)
+        _plan(one, runs, as_json, pilot)
     if not as_json:
         console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
-def _plan(asked: Study, runs: Path, as_json: bool) -> None:
+def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
+    from rankshift.analysis.power import tell_power
     from rankshift.executor.preview import preview_study
 
-    preview = preview_study(asked, runs)
+    preview = preview_study(asked, runs, pilot)
     if as_json:
         print(json.dumps(asdict(preview), indent=2))
         return
@@ -110,6 +116,8 @@ def _plan(asked: Study, runs: Path, as_json: bool) -> None:
             f"judging  {judge.judge}: at most {judge.calls:,} calls, {judge.input_tokens:,} tokens "
             f"to read{cost}; {where}"
         )
+    for at, line in enumerate(tell_power(preview.power) if preview.power else []):
+        console.print(f"{'' if at else 'power':9}{line}")
 
 
 def report(directory: Path, as_json: AsJson = False) -> None:
