@@ -155,10 +155,6 @@ def test_a_task_is_set_beside_its_twin(results: dict[str, Any]):
         assert point["note"] == "too few seeds"  # the twins have one
 
 
-def test_no_peak_is_claimed(results: dict[str, Any]):
-    assert results["peak"] is None
-
-
 def test_the_verdict_on_the_primary_curve_is_the_peak(results: dict[str, Any]):
     assert results["peak"] == results["peaks"][0]
     assert (results["peak"]["primary"], results["peak"]["key"]["role"]) == (True, "task")

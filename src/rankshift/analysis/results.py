@@ -37,6 +37,7 @@ from rankshift.analysis.rates import (
     misaligned_given_coherent,
     misaligned_of_all,
 )
+from rankshift.analysis.robustness import build_robustness
 from rankshift.preregistration import describe_registered
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
@@ -90,6 +91,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "peak": find_primary(peaks),
         "peaks": peaks,
         "preregistration": describe_registered(run),
+        "robustness": build_robustness(arms, curves, study.analysis, primary_key),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
