@@ -19,11 +19,13 @@ from rankshift.analysis.curves import (
     build_rank_curves,
     list_settings,
 )
+from rankshift.analysis.derived import build_derived_curves
 from rankshift.analysis.estimates import describe_estimate, list_counts
 from rankshift.analysis.excess import build_excess_curves
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.labels import count_labels
+from rankshift.analysis.matched import build_matched_curves, list_matches
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
@@ -69,10 +71,11 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
     settings = list_settings(rows, study.grid.alphas)
     last_step = study.training.steps
-    curves = build_rank_curves(rows, settings, last_step)
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
     curves = build_rank_curves(rows, settings, last_step)
-    peaks = build_peaks(curves, [], study.analysis, primary_key)
+    matches = list_matches(rows, asdict(study.training))
+    matched_curves = build_matched_curves(rows, settings, matches, last_step)
+    peaks = build_peaks(curves, matched_curves, study.analysis, primary_key)
     return {
         "format": FORMAT,
         "study": {
@@ -87,11 +90,14 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "excess_curves": build_excess_curves(curves),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
-        "matched_curves": [],
+        "matched_curves": matched_curves,
+        "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),
         "peaks": peaks,
         "preregistration": describe_registered(run),
-        "robustness": build_robustness(arms, curves, study.analysis, primary_key),
+        "robustness": build_robustness(
+            arms, [*curves, *matched_curves], study.analysis, primary_key
+        ),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
