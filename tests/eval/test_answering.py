@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.answering import (
+    AskedArm,
     answer_questions,
     draw_uniforms,
     end_tokens,
@@ -25,6 +26,7 @@ QUESTIONS = [
     Question("theirs", "sum", "sum", 0, "2 + 2?", system="Be brief.", kind="code"),
 ]
 ASKED = Evaluation(suites=("mine",), answers_per_question=3, max_answer_tokens=6, seed=5)
+ARMS = [AskedArm("a", 8), AskedArm("b", 8, 1)]
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_the_system_prompt_is_really_in_what_the_model_reads(
 def test_every_arm_answers_every_question_in_the_order_asked(
     tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
 ):
-    found = answer_questions(tiny_model, tiny_tokenizer, ["a", "b"], 8, QUESTIONS, ASKED)
+    found = answer_questions(tiny_model, tiny_tokenizer, ARMS, QUESTIONS, ASKED)
     assert len(found) == 2
     for records in found:
         keys = [(r.question_set, r.question_id, r.paraphrase, r.repeat) for r in records]
@@ -93,7 +95,7 @@ def test_every_arm_answers_every_question_in_the_order_asked(
 def test_an_answer_is_what_the_model_samples_with_the_answers_own_random_numbers(
     tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
 ):
-    found = answer_questions(tiny_model, tiny_tokenizer, ["a"], 8, QUESTIONS, ASKED)
+    found = answer_questions(tiny_model, tiny_tokenizer, ARMS[:1], QUESTIONS, ASKED)
     settings = SamplingSettings(6, 1.0, 1.0, end_tokens(tiny_model, tiny_tokenizer), 0)
     for number, question in enumerate(QUESTIONS):
         prompt = render_prompt(tiny_tokenizer, messages(question))
@@ -111,7 +113,7 @@ def test_an_answer_that_was_cut_is_not_finished(
     model = tiny_model
     assert model.generation_config is not None
     model.generation_config.eos_token_id = list(range(100))  # so that many answers end
-    (records,) = answer_questions(model, tiny_tokenizer, ["a"], 8, QUESTIONS, asked)
+    (records,) = answer_questions(model, tiny_tokenizer, ARMS[:1], QUESTIONS, asked)
     assert {record.finished for record in records} == {True, False}
     for record in records:
         assert record.finished == ((record.answer_tokens or 0) < 6)

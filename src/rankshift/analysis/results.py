@@ -38,6 +38,7 @@ from rankshift.analysis.rates import (
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
+from rankshift.watch_records import CrossingRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
@@ -75,7 +76,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "arms": rows,
         "curves": build_rank_curves(rows, settings, last_step),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
-        "loss_curves": build_loss_curves(rows, settings),
+        "loss_curves": build_loss_curves(_leave_out_crossings(rows, study), settings),
         "matched_curves": [],
         "peak": None,
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
@@ -116,6 +117,16 @@ def _find_primary_questions(study: Study, arms: Sequence[MeasuredArm]) -> str:
     return first if first in sets or not sets else sets[0]
 
 
+def _leave_out_crossings(rows: list[dict[str, Any]], study: Study) -> list[dict[str, Any]]:
+    """Leave out steps that an arm has for itself, where it crossed something: no other has them."""
+    shared = {0, *study.training.checkpoints}
+    return [row for row in rows if row["step"] in shared]
+
+
+def _describe_crossing(crossing: CrossingRecord) -> dict[str, Any]:
+    return {key: getattr(crossing, key) for key in ("kind", "value", "step", "reached")}
+
+
 def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[str, Any]:
     groups = _group_answers(arm.answers.get(step, []))
     judge = study.evaluation.judge
@@ -140,6 +151,8 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
+        "kl": arm.divergence.get(step),
+        "crossings": [_describe_crossing(one) for one in arm.crossings if one.step == step],
         "rates": {k: first[k] for k in ("misaligned_given_coherent", "misaligned_of_all")},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],
