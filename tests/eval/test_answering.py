@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rankshift.data.rendering import render_prompt
@@ -15,6 +16,8 @@ from rankshift.eval.answering import (
     read_answer,
 )
 from rankshift.eval.suite import Question
+from rankshift.grid import ALL_PROJECTIONS
+from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model
 from rankshift.model.sampling import sample_answers
@@ -138,3 +141,20 @@ def test_an_answers_text_is_kept_letter_by_letter(
     tokens = tiny_tokenizer(text, add_special_tokens=False)["input_ids"]
     assert isinstance(tokens, list)
     assert read_answer(tiny_tokenizer, tokens) == text
+
+
+def test_arms_of_other_steps_answer_together_as_each_does_alone(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    shapes = [AdapterShape(rank, 2.0) for rank in (2, 9, 4)]
+    for layer in insert_adapters(tiny_model, shapes, ALL_PROJECTIONS):
+        layer.lora_B.normal_(std=0.3, generator=torch.Generator().manual_seed(3))
+    arms = [AskedArm("a", 8, 0), AskedArm("c", 3, 2)]
+    together = answer_questions(tiny_model, tiny_tokenizer, arms, QUESTIONS, ASKED)
+    for arm, records in zip(arms, together, strict=True):
+        assert answer_questions(tiny_model, tiny_tokenizer, [arm], QUESTIONS, ASKED) == [records]
+        assert {record.step for record in records} == {arm.step}
+    moved = answer_questions(
+        tiny_model, tiny_tokenizer, [replace(arms[1], step=4)], QUESTIONS, ASKED
+    )
+    assert [r.answer for r in moved[0]] != [r.answer for r in together[1]]

@@ -21,3 +21,14 @@ def test_a_preview_counts_what_a_run_would_do_and_writes_nothing(write_study, tm
     assert full.summary == full.arms[0]
     several = next(group for group in preview.groups if len(group.arms) > 1)
     assert several.summary.startswith(f"{len(several.arms)} of rank ")
+
+
+def test_a_preview_counts_answers_as_if_every_arm_crossed_all_that_is_asked(
+    write_study, tmp_path: Path
+):
+    plain = preview_study(read_study(write_study()), tmp_path / "runs")
+    also = ("[training]", "[training]\ncrossings = [0.5, 0.9]")
+    edit = ("held_out_fraction = 0.3", "held_out_fraction = 0.3\nfloor = 0.1\ntwin_floor = 0.1")
+    watched = preview_study(read_study(write_study(edit=edit, also=also)), tmp_path / "runs")
+    per_checkpoint = plain.answers // (1 + 2 * (plain.arms - 1))
+    assert watched.answers == plain.answers + 2 * (plain.arms - 1) * per_checkpoint
