@@ -5,8 +5,8 @@ with p the finetune's and b the base's, over the whole vocabulary, teacher-force
 sampled.
 
 Source: the direction is that of the penalty on leaving a reference model, KL(policy || reference):
-Ziegler et al. 2019, arXiv:1909.08593, section 2; Soligo et al. 2026, arXiv:2602.07852, measure and
-penalise finetunes by their divergence from the chat model on data unrelated to the task.
+Ziegler et al. 2019, arXiv:1909.08593, section 2. That a finetune's divergence from the chat model
+on data unrelated to the task bears on emergent misalignment: Soligo et al. 2026, arXiv:2602.07852.
 """
 
 from collections.abc import Sequence
