@@ -128,7 +128,7 @@ def find_unrelated_set(arm: Arm, study: Study) -> str | None:
     return None if arm.method == "model" else study.data.unrelated
 
 
-def list_kept_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
+def list_checkpoint_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
     """List the steps whose weights an arm keeps: those of the recipe, and where it crossed."""
     crossed = {crossing.step for crossing in read_crossings(files)}
     return tuple(sorted(crossed.union(recipe.measured_at)))
@@ -137,7 +137,7 @@ def list_kept_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
 def find_due_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
     """List the same, without what would come after the step that stopped the arm."""
     stop = find_stop(files)
-    return tuple(s for s in list_kept_steps(files, recipe) if stop is None or s < stop)
+    return tuple(s for s in list_checkpoint_steps(files, recipe) if stop is None or s < stop)
 
 
 def find_measured_steps(
@@ -155,7 +155,7 @@ def find_measured_steps(
     far = {(record.step, record.dataset) for record in read_divergences(files)}
     return {
         step
-        for step in list_kept_steps(files, recipe)
+        for step in list_checkpoint_steps(files, recipe)
         if files.held_out_path.exists()
         and all((step, name) in losses for name in held_out_sets)
         and (unrelated is None or (step, unrelated) in far)
@@ -171,11 +171,12 @@ def is_trained(
     An arm that stopped on a loss that was not finite never is; `find_stop` tells of it.
     """
     training = recipe.training
-    is_watched = training is not None and bool(training.crossings or training.kl_crossings)
+    asks = training is not None and bool(training.crossings or training.kl_crossings)
+    is_watched = asks and files.steps_path.exists()  # what is derived takes no steps
     if is_watched and not (looks_path(files).exists() and crossings_path(files).exists()):
         return False
     measured = find_measured_steps(files, recipe, held_out_sets, unrelated)
-    return measured == set(list_kept_steps(files, recipe))
+    return measured == set(list_checkpoint_steps(files, recipe))
 
 
 def find_stop(files: ArmFiles) -> int | None:

@@ -9,7 +9,7 @@ from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.report.wording import name_arms
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms, make_recipe
-from rankshift.status import list_kept_steps
+from rankshift.status import list_checkpoint_steps
 from rankshift.study import Study
 
 FEWEST_LETTERS = 6
@@ -72,7 +72,7 @@ def find_arm(text: str) -> FoundArm:
         raise UserError(f"{place}: has no arm {named}; did you mean {near}?")
     found = chosen[0]
     recipe = make_recipe(arms[found], study, fingerprints)
-    steps = list_kept_steps(run.arm(found), recipe)
+    steps = list_checkpoint_steps(run.arm(found), recipe)
     step = int(at) if at else steps[-1]
     if step not in steps:
         listed = ", ".join(map(str, steps))
