@@ -17,7 +17,7 @@ from rankshift.train.watching import (
     replay,
 )
 from rankshift.watch_files import read_crossings, read_divergences, read_looks
-from rankshift.watch_records import CrossingRecord, LookRecord
+from rankshift.watch_records import CrossingKind, CrossingRecord, LookRecord
 from tests.watched_groups import EVERY_STEP, FLOOR, WATCHED, build_group, read_all, train
 
 Curve = dict[int, float]
@@ -224,7 +224,7 @@ def test_skill_is_the_share_of_the_drop_to_the_floor():
 
 
 def test_a_look_that_is_not_finite_crosses_nothing():
-    left = [("skill", 0.5), ("kl", 0.1)]
+    left: list[tuple[CrossingKind, float]] = [("skill", 0.5), ("kl", 0.1)]
     assert find_crossings(left, LookRecord(4, None, 9.0), 3.0, 1.0) == []
     assert find_crossings(left, LookRecord(4, 1.0, None), None, 1.0) == []
     assert [c.kind for c in find_crossings(left, LookRecord(4, 1.0, None), 3.0, 1.0)] == ["skill"]
