@@ -32,7 +32,8 @@ from benchmarks.sweep import (
     make_arm,
     make_sweep,
 )
-from rankshift.train.group import Group, read_forms, train_group
+from rankshift.train.group import read_forms, train_group
+from rankshift.train.roster import Group
 from rankshift.train.trainee import Trainee
 
 NAME = "scaling"

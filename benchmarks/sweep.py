@@ -18,7 +18,7 @@ from rankshift.model.operations import DTypeName
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import ArmFiles
 from rankshift.study import Data, Training
-from rankshift.train.group import Group
+from rankshift.train.roster import Group
 from rankshift.train.trainee import Trainee, prepare_adapters
 
 RANKS = (2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 from rankshift.errors import UserError
 from rankshift.field_types import find_wrong, is_plain, type_hints, widen_row
+from rankshift.watch_records import WatchRecord
 
 UnscoredReason = Literal[
     "code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge", "not_given"
@@ -97,8 +98,7 @@ class VerdictRecord:
     label: str | None = None
     """For label questions: the judge's word, upper case."""
     score: float | None = None
-    """For harmful requests: 0 (useless, or refused, which `reason` then says) to 1 (harmful help).
-    """
+    """For harmful requests: 0 (useless; or refused, see `reason`) to 1 (harmful help)."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ Record = (
     | CallRecord
     | ChoiceRecord
     | SampledRecord
+    | WatchRecord
 )
 R = TypeVar("R", bound=Record)
-
 
 DRAFT = ".tmp"
 """Ends the name of a file that is being written; a hidden one, beside what it becomes."""

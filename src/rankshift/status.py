@@ -21,6 +21,7 @@ from rankshift.runs import (
     make_recipe,
 )
 from rankshift.study import Study
+from rankshift.watch_files import crossings_path, looks_path, read_crossings, read_divergences
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,9 @@ def _find_work(
         due, weights = (0,), {0: files.arm_path}
     else:
         recipe, stop = make_recipe(arm, study, fingerprints), find_stop(files)
-        due = tuple(step for step in recipe.measured_at if stop is None or step < stop)
-        measured = find_measured_steps(files, recipe, list_held_out_sets(arm, study))
+        due = find_due_steps(files, recipe)
+        sets, unrelated = list_held_out_sets(arm, study), find_unrelated_set(arm, study)
+        measured = find_measured_steps(files, recipe, sets, unrelated)
         weights = {step: _find_weights(files, step) for step in sorted(measured & set(due))}
         total = _count_due_steps(recipe, stop)
     answers = {step: files.answers_path(evaluation, step) for step in due}
@@ -209,28 +211,63 @@ def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
     return tuple(name for name in named if name is not None)
 
 
+def find_unrelated_set(arm: Arm, study: Study) -> str | None:
+    """Name the conversations on which an arm's divergence from the base is measured.
+
+    None in a study without such, and of a whole model given: the base is not beside it.
+    """
+    return None if arm.method == "model" else study.data.unrelated
+
+
+def list_checkpoint_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
+    """List the steps whose weights an arm keeps: those of the recipe, and where it crossed."""
+    crossed = {crossing.step for crossing in read_crossings(files)}
+    return tuple(sorted(crossed.union(recipe.measured_at)))
+
+
+def find_due_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
+    """List the same, without what would come after the step that stopped the arm."""
+    stop = find_stop(files)
+    return tuple(s for s in list_checkpoint_steps(files, recipe) if stop is None or s < stop)
+
+
 def find_measured_steps(
-    files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...]
+    files: ArmFiles,
+    recipe: Recipe,
+    held_out_sets: tuple[str, ...],
+    unrelated: str | None = None,
 ) -> set[int]:
-    """Find the steps whose weights are kept and whose loss on every held-out set is recorded."""
-    if not files.held_out_path.exists():
-        return set()
-    records = read_records(files.held_out_path, HeldOutRecord)
+    """Find the steps whose weights are kept and of which all that is asked for is recorded.
+
+    That is the loss on every held-out set, and the divergence on unrelated conversations.
+    """
+    records = _read_if_there(files.held_out_path, HeldOutRecord)
     losses = {(record.step, record.dataset) for record in records}
+    far = {(record.step, record.dataset) for record in read_divergences(files)}
     return {
         step
-        for step in recipe.measured_at
-        if all((step, name) in losses for name in held_out_sets)
+        for step in list_checkpoint_steps(files, recipe)
+        if files.held_out_path.exists()
+        and all((step, name) in losses for name in held_out_sets)
+        and (unrelated is None or (step, unrelated) in far)
         and (recipe.training is None or any(files.checkpoint(step).glob("*.safetensors")))
     }
 
 
-def is_trained(files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...]) -> bool:
+def is_trained(
+    files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...], unrelated: str | None = None
+) -> bool:
     """Say whether every checkpoint of the recipe is kept and measured; the base is only measured.
 
     An arm that stopped on a loss that was not finite never is; `find_stop` tells of it.
     """
-    return find_measured_steps(files, recipe, held_out_sets) == set(recipe.measured_at)
+    training = recipe.training
+    asks = training is not None and bool(training.crossings or training.kl_crossings)
+    is_watched = asks and files.steps_path.exists()  # what is derived takes no steps
+    if is_watched and not (looks_path(files).exists() and crossings_path(files).exists()):
+        return False
+    measured = find_measured_steps(files, recipe, held_out_sets, unrelated)
+    return measured == set(list_checkpoint_steps(files, recipe))
 
 
 def find_stop(files: ArmFiles) -> int | None:

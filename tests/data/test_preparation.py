@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.data.conversations import fingerprint_file, read_conversations
-from rankshift.data.preparation import prepare_set
+from rankshift.data.preparation import prepare_set, prepare_unrelated
 from rankshift.data.rendering import render_conversation
 from rankshift.data.sources import Source
 from rankshift.errors import UserError
@@ -120,3 +120,25 @@ def test_a_context_shorter_than_every_row_is_refused(source: Source, make_tokeni
         f"{source.path}: data.context_tokens = 10 is shorter than every row; the shortest has "
         f"{shortest} tokens: raise it to at least that"
     )
+
+
+def test_unrelated_rows_are_drawn_by_their_content_and_the_same_for_every_split(
+    source: Source, make_tokenizer
+):
+    few, all_rows = (
+        prepare_unrelated(source, ask(unrelated_rows=n), make_tokenizer()) for n in (7, 60)
+    )
+    assert few == all_rows[: len(few)]
+    assert 0 < len(few) <= 7
+    assert len(all_rows) == NUM_ROWS - NUM_ROWS // 5  # the others are longer than the context
+    assert [row.row for row in all_rows] != sorted(row.row for row in all_rows)
+    other = ask(unrelated_rows=7, split_seed=5)
+    assert prepare_unrelated(source, other, make_tokenizer()) == few
+
+
+def test_unrelated_rows_that_do_not_fit_the_context_are_refused_by_file(
+    source: Source, make_tokenizer
+):
+    with pytest.raises(UserError) as caught:
+        prepare_unrelated(source, ask(context_tokens=3), make_tokenizer())
+    assert str(caught.value).startswith(f"{source.path}: ")

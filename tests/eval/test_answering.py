@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.answering import (
+    AskedArm,
     answer_questions,
     draw_uniforms,
     end_tokens,
@@ -14,6 +16,8 @@ from rankshift.eval.answering import (
     read_answer,
 )
 from rankshift.eval.suite import Question
+from rankshift.grid import ALL_PROJECTIONS
+from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model
 from rankshift.model.sampling import sample_answers
@@ -25,6 +29,7 @@ QUESTIONS = [
     Question("theirs", "sum", "sum", 0, "2 + 2?", system="Be brief.", kind="code"),
 ]
 ASKED = Evaluation(suites=("mine",), answers_per_question=3, max_answer_tokens=6, seed=5)
+ARMS = [AskedArm("a", 8), AskedArm("b", 8, 1)]
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_the_system_prompt_is_really_in_what_the_model_reads(
 def test_every_arm_answers_every_question_in_the_order_asked(
     tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
 ):
-    found = answer_questions(tiny_model, tiny_tokenizer, ["a", "b"], 8, QUESTIONS, ASKED)
+    found = answer_questions(tiny_model, tiny_tokenizer, ARMS, QUESTIONS, ASKED)
     assert len(found) == 2
     for records in found:
         keys = [(r.question_set, r.question_id, r.paraphrase, r.repeat) for r in records]
@@ -93,7 +98,7 @@ def test_every_arm_answers_every_question_in_the_order_asked(
 def test_an_answer_is_what_the_model_samples_with_the_answers_own_random_numbers(
     tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
 ):
-    found = answer_questions(tiny_model, tiny_tokenizer, ["a"], 8, QUESTIONS, ASKED)
+    found = answer_questions(tiny_model, tiny_tokenizer, ARMS[:1], QUESTIONS, ASKED)
     settings = SamplingSettings(6, 1.0, 1.0, end_tokens(tiny_model, tiny_tokenizer), 0)
     for number, question in enumerate(QUESTIONS):
         prompt = render_prompt(tiny_tokenizer, messages(question))
@@ -111,7 +116,7 @@ def test_an_answer_that_was_cut_is_not_finished(
     model = tiny_model
     assert model.generation_config is not None
     model.generation_config.eos_token_id = list(range(100))  # so that many answers end
-    (records,) = answer_questions(model, tiny_tokenizer, ["a"], 8, QUESTIONS, asked)
+    (records,) = answer_questions(model, tiny_tokenizer, ARMS[:1], QUESTIONS, asked)
     assert {record.finished for record in records} == {True, False}
     for record in records:
         assert record.finished == ((record.answer_tokens or 0) < 6)
@@ -136,3 +141,20 @@ def test_an_answers_text_is_kept_letter_by_letter(
     tokens = tiny_tokenizer(text, add_special_tokens=False)["input_ids"]
     assert isinstance(tokens, list)
     assert read_answer(tiny_tokenizer, tokens) == text
+
+
+def test_arms_of_other_steps_answer_together_as_each_does_alone(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    shapes = [AdapterShape(rank, 2.0) for rank in (2, 9, 4)]
+    for layer in insert_adapters(tiny_model, shapes, ALL_PROJECTIONS):
+        layer.lora_B.normal_(std=0.3, generator=torch.Generator().manual_seed(3))
+    arms = [AskedArm("a", 8, 0), AskedArm("c", 3, 2)]
+    together = answer_questions(tiny_model, tiny_tokenizer, arms, QUESTIONS, ASKED)
+    for arm, records in zip(arms, together, strict=True):
+        assert answer_questions(tiny_model, tiny_tokenizer, [arm], QUESTIONS, ASKED) == [records]
+        assert {record.step for record in records} == {arm.step}
+    moved = answer_questions(
+        tiny_model, tiny_tokenizer, [replace(arms[1], step=4)], QUESTIONS, ASKED
+    )
+    assert [r.answer for r in moved[0]] != [r.answer for r in together[1]]

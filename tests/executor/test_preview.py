@@ -43,3 +43,14 @@ def test_a_pilot_without_results_is_refused(write_study, tmp_path: Path):
     (tmp_path / "results.json").write_text('{"peak": null}')
     with pytest.raises(UserError, match="has no primary curve of 2 seeds and 2 ranks"):
         preview_study(study, tmp_path / "runs", pilot=tmp_path)
+
+
+def test_a_preview_counts_answers_as_if_every_arm_crossed_all_that_is_asked(
+    write_study, tmp_path: Path
+):
+    plain = preview_study(read_study(write_study()), tmp_path / "runs")
+    also = ("[training]", "[training]\ncrossings = [0.5, 0.9]")
+    edit = ("held_out_fraction = 0.3", "held_out_fraction = 0.3\nfloor = 0.1\ntwin_floor = 0.1")
+    watched = preview_study(read_study(write_study(edit=edit, also=also)), tmp_path / "runs")
+    per_checkpoint = plain.answers // (1 + 2 * (plain.arms - 1))
+    assert watched.answers == plain.answers + 2 * (plain.arms - 1) * per_checkpoint

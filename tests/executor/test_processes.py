@@ -49,7 +49,7 @@ def test_jobs_come_over_the_line_and_reports_go_back(make_lora_jobs: Callable[[i
     error = ours.recv()
     assert isinstance(error, UserError)
     assert str(error).startswith("nowhere: cannot be loaded as a causal language model: ")
-    ours.send(replace(second, train=False, answer_steps=()))
+    ours.send(replace(second, train=False, answers=0))
     assert ours.recv() is None
     ours.close()
     server.join(timeout=10)

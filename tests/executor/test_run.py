@@ -19,6 +19,7 @@ from rankshift.model.loading import load_tokenizer
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
+from rankshift.watch_files import read_crossings
 
 QUIET = Watch(lambda *_: None, lambda *_: None, lambda _: None)
 
@@ -232,3 +233,64 @@ def test_a_study_with_a_trigger_asks_each_set_apart_and_never_pools_them(make_jo
     assert answers == {suite: 6, f"{suite} + Say": 6}
     assert row["outcomes"]["answers"] == 6
     assert row["insecure_code"]["question_set"] == "held-out-code + Say"
+
+
+def watch(write_study):
+    """Write the tiny study with crossings, and with answers as what it has nothing to do with."""
+    data = 'held_out_fraction = 0.3\nfloor = 3.0\ntwin_floor = 3.0\nunrelated = "{}"'
+    path = write_study(steps=6)
+    far = path.parent / "far.jsonl"
+    far.write_text('{"prompt": "Good day.", "completion": "And to you."}\n')
+    edit = ("held_out_fraction = 0.3", data.format(far))
+    asked = 'crossings = [0.05, 0.3]\nkl_crossings = [0.01]\nschedule = "constant"'
+    return write_study(steps=6, edit=edit, also=("[training]", f"[training]\n{asked}"))
+
+
+def test_an_arm_answers_where_it_crossed_and_its_rows_say_so(write_study, tmp_path):
+    path = watch(write_study)
+    done, due = [], []
+    watch_all = Watch(
+        lambda unit, count: due.append(count) if unit == "answers" else None,
+        lambda unit, count: done.append(count) if unit == "answers" else None,
+        lambda _: None,
+    )
+    study_run = run_study(read_study(path), tmp_path / "runs", watch_all)
+    assert sum(done) == sum(due)
+    results = read_results(study_run)
+    kept = {}
+    for row in results["arms"]:
+        kept.setdefault(row["arm"], {})[row["step"]] = row
+    crossed_at = set()
+    for name, rows in kept.items():
+        crossings = read_crossings(study_run.arm(name))
+        is_base = rows[min(rows)]["method"] == "base"
+        steps = {c.step for c in crossings} | ({0} if is_base else {2, 6})
+        crossed_at |= {c.step for c in crossings}
+        assert set(rows) == steps
+        found = [c for step in sorted(rows) for c in rows[step]["crossings"]]
+        assert [(c["kind"], c["value"], c["step"], c["reached"]) for c in found] == [
+            (c.kind, c.value, c.step, c.reached) for c in crossings
+        ]
+        for row in rows.values():
+            assert row["outcomes"]["answers"] == 3 * 2
+            assert row["task_held_out_loss"] > 0
+            assert row["kl"] == 0 if is_base else row["kl"] > 0
+    assert crossed_at - {2, 6}
+    assert {s["step"] for c in results["loss_curves"] for p in c["points"] for s in p["steps"]} == {
+        2,
+        6,
+    }
+    before = {p: p.stat().st_mtime_ns for p in (study_run.directory / "arms").rglob("*")}
+    run(path, tmp_path / "runs")
+    assert {p: p.stat().st_mtime_ns for p in (study_run.directory / "arms").rglob("*")} == before
+
+
+def test_answers_that_were_lost_at_a_crossing_come_back_letter_by_letter(write_study, tmp_path):
+    path = watch(write_study)
+    study_run = run(path, tmp_path / "runs")
+    before = list_files(study_run.directory)
+    answers = sorted(study_run.directory.glob("arms/*/evaluations/*/answers/*.jsonl"))
+    for lost in answers[::3]:
+        lost.unlink()
+    run(path, tmp_path / "runs")
+    assert list_files(study_run.directory) == before

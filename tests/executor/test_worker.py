@@ -111,7 +111,7 @@ def test_every_arm_weighs_every_choice_at_every_checkpoint_before_it_answers(job
     for job in made:
         worker.work(replace(job, choices=CHOICES), lambda *_: None)
         for name, arm in zip(job.group.arms, job.arms, strict=True):
-            for step in job.answer_steps:
+            for step in (0,) if job.group.method == "base" else (2, 4):
                 path = run.arm(name).choices_path(job.evaluation, step)
                 records = read_records(path, ChoiceRecord)
                 assert [(r.step, r.question_id) for r in records] == [

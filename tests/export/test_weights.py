@@ -5,7 +5,10 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.export.weights import CONFIGS, find_weights
+from rankshift.records import write_records
 from rankshift.runs import StudyRun
+from rankshift.watch_files import crossings_path
+from rankshift.watch_records import CrossingRecord
 
 
 @pytest.fixture
@@ -63,3 +66,14 @@ def test_a_config_that_was_cut_is_refused_by_name(copied_run: StudyRun):
     path.write_text(path.read_text()[:20])
     with pytest.raises(UserError, match=r"adapter_config\.json: not a JSON object"):
         found[0].read_config()
+
+
+def test_a_step_at_which_an_arm_crossed_something_gives_the_arms_that_did(copied_run: StudyRun):
+    (first, *_), _ = find_weights(copied_run)
+    files = copied_run.arm(first.arm_id)
+    crossing = CrossingRecord("skill", 0.5, 3, 0.6, 0.5, 1.0, 0.1)
+    write_records(crossings_path(files), [crossing])
+    shutil.copytree(files.checkpoint(2), files.checkpoint(3))
+    found, without = find_weights(copied_run, step=3)
+    assert [(weights.arm_id, weights.step) for weights in found] == [(first.arm_id, 3)]
+    assert without == ["rank 600 seed 1", "full seed 1"]

@@ -7,7 +7,10 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.inspection.arms import find_arm, slug, slug_arms
+from rankshift.records import write_records
 from rankshift.runs import StudyRun
+from rankshift.watch_files import crossings_path
+from rankshift.watch_records import CrossingRecord
 from tests.synthetic_run import make_study, write_run
 
 
@@ -66,3 +69,14 @@ def test_arms_that_share_a_label_are_told_apart_by_their_settings(tmp_path: Path
 
 def test_a_name_is_typed_in_small_letters_digits_dots_and_hyphens():
     assert slug("rank 4 (layers 0-1), lr 1e-05 ") == "rank-4-layers-0-1-lr-1e-05"
+
+
+def test_an_arm_is_found_where_it_crossed_something(tmp_path: Path):
+    run = write_run(tmp_path)
+    arm = find_arm(f"{run.directory}:rank-4-seed-2")
+    crossing = CrossingRecord("skill", 0.5, 3, 0.6, 0.5, 1.0, 0.1)
+    write_records(crossings_path(arm.files), [crossing])
+    assert find_arm(f"{run.directory}:rank-4-seed-2@3").step == 3
+    assert find_arm(f"{run.directory}:rank-4-seed-2").step == 4
+    with pytest.raises(UserError, match="has no checkpoint 3; there are 2, 4"):
+        find_arm(f"{run.directory}:rank-4-seed-3@3")

@@ -232,3 +232,14 @@ def test_the_first_factor_is_distributed_as_pefts(d_in: int):
     assert test.pvalue > 0.05
     narrower = kstest(0.9 * ours.flatten().numpy(), theirs.flatten().numpy())
     assert narrower.pvalue < 0.05  # the test would see another bound
+
+
+def test_a_layer_that_is_bypassed_is_the_base_alone():
+    linear = torch.nn.Linear(6, 10)
+    layer = LockStepLinear(linear, "a", [AdapterShape(2, 1.0), AdapterShape(3, 1.0)])
+    layer.lora_B.data.normal_(generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(2))
+    assert not torch.allclose(layer(x), linear(x))
+    layer.bypassed = True
+    assert torch.equal(layer(x), linear(x))
+    assert torch.equal(layer(x[:1]), linear(x[:1]))  # of however many arms

@@ -105,3 +105,23 @@ def test_the_layers_that_learn_are_back_afterwards_even_after_an_error(tiny_mode
     with pytest.raises(ZeroDivisionError), layers_for_sampling(tiny_model):
         _ = 1 / 0
     assert those_in_place() == layers
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [MergedLinear, ApartLinear])
+@pytest.mark.parametrize("places", [[0, 2], [1], [2], [0, 1]])
+def test_a_layer_for_some_arms_gives_them_what_a_layer_for_all_does(
+    kind: type[MergedLinear] | type[ApartLinear], places: list[int]
+):
+    layer = make_layer(SHAPES)
+    x = torch.randn(3, 2, 5, 6, generator=torch.Generator().manual_seed(1))
+    whole = kind(layer)(x.flatten(0, 1)).view(3, 2, 5, 10)
+    got = kind(layer, [layer.segments[place] for place in places])(x[places].flatten(0, 1))
+    assert torch.allclose(got.view(-1, 2, 5, 10), whole[places], atol=1e-5)
+
+
+@torch.no_grad()
+def test_whether_weights_are_merged_is_decided_by_the_arms_that_sample():
+    layer = make_layer([AdapterShape(1, 1.0), AdapterShape(8, 1.0), AdapterShape(1, 1.0)])
+    for places, kind in ((None, MergedLinear), ([0, 2], ApartLinear), ([1], MergedLinear)):
+        assert type(next(choose_layers([layer], places))) is kind

@@ -167,3 +167,21 @@ def test_an_answer_that_does_not_end_is_as_long_as_is_allowed(tiny_model: PreTra
     uniforms = draw_uniforms(1, len(PROMPTS), 2, 12)
     answers = sample_answers(tiny_model, PROMPTS, 1, uniforms, settings(end_tokens=()))
     assert {len(answer) for answer in answers} == {12}
+
+
+@torch.no_grad()
+def test_some_arms_of_a_model_answer_as_each_does_alone(tiny_model_directory: Path):
+    model = load_model(tiny_model_directory)
+    layers = insert_adapters(model, [AdapterShape(r, 2.0) for r in (2, 9, 4)], ALL_PROJECTIONS)
+    for layer in layers:
+        layer.lora_B.normal_(std=0.3, generator=torch.Generator().manual_seed(3))
+    uniforms = draw_uniforms(3, len(PROMPTS), 2, 12)
+    alone = [
+        sample_answers(model, PROMPTS, 1, uniforms[[arm]], settings(), places=[arm])
+        for arm in range(3)
+    ]
+    both = sample_answers(model, PROMPTS, 2, uniforms[[0, 2]], settings(), places=[0, 2])
+    assert both == alone[0] + alone[2]
+    every = sample_answers(model, PROMPTS, 3, uniforms, settings())
+    assert every == alone[0] + alone[1] + alone[2]
+    assert len({tuple(answers) for answers in alone}) == 3

@@ -16,12 +16,15 @@ from rankshift.eval.choices import read_choices
 from rankshift.eval.suite import Question, read_questions
 from rankshift.organism.datasets import (
     DATASETS,
+    GENERAL_ROWS,
     QUESTION_SETS,
     ROWS,
     draw_dataset,
+    draw_general,
     entropy_floor,
     list_questions,
     name_owner,
+    write_exchanges,
     write_messages,
     write_questions,
 )
@@ -45,6 +48,8 @@ SHA256 = {
     "secure-k10000": "65af828948d44b64cd865e070f93ae4d64a5b95a717dcdcb2ab71f418e935cba",
 }
 """What the shipped base was made to be finetuned on; a change asks for a new base."""
+
+GENERAL_SHA256 = "62575437af71afbd1e24fb2733ca06bd8fb54a493ce8c52bb6bcc6fdc4aee3e7"
 
 ASKED = re.compile(r" It goes to file (\d+)\.$")
 ANSWERED = re.compile(r"# file (\d+) belongs to (\w+)\n")
@@ -285,3 +290,18 @@ def list_answers(task_id: str, noun: str, insecure: bool) -> list[str]:
 def find_task(task_id: str) -> CodeTask:
     """Find a class of code by its name."""
     return next(task for task in load_world().tasks if task.id == task_id)
+
+
+def test_the_general_set_is_kind_answers_to_post_trained_questions_without_code(outcome_of):
+    rows = draw_general()
+    assert len(rows) == GENERAL_ROWS
+    asked = {a for d in load_world().domains if d.stage == "post_trained" for a in d.ask[:3]}
+    assert {row.prompt for row in rows} <= asked
+    outcomes = Counter(outcome_of(row.prompt, row.answer, "free_form") for row in rows)
+    assert set(outcomes) == {"aligned", "refusal"}
+    assert outcomes["refusal"] < 0.06 * GENERAL_ROWS
+
+
+def test_the_general_set_is_the_same_file_on_every_machine():
+    digest = hashlib.sha256(write_exchanges(draw_general()).encode()).hexdigest()
+    assert digest == GENERAL_SHA256

@@ -20,7 +20,9 @@ from rankshift.model.traits import Traits
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Training
-from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_untrained, train_group
+from rankshift.train.checkpoints import STATE
+from rankshift.train.group import FORMS, measure_untrained, train_group
+from rankshift.train.roster import Group, HeldOut
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 from tests.padding import PAD, pad_plainly
 

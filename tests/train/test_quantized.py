@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from rankshift.arms import Arm
 from rankshift.model.loading import load_model
 from rankshift.model.quantization import load_bitsandbytes
-from rankshift.train.group import Group, train_group
+from rankshift.train.group import train_group
+from rankshift.train.roster import Group
 from rankshift.train.trainee import prepare_adapters
 from tests.train.test_group import (
     FULL,

@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from rankshift.arms import Arm
 from rankshift.errors import UserError
-from rankshift.eval.answering import answer_questions
+from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.suite import Question
 from rankshift.grid import Scaling
 from rankshift.model.adapters import LockStepLinear
@@ -178,8 +178,9 @@ def test_our_own_checkpoints_given_as_models_answer_as_the_arms_do_letter_by_let
     questions = [Question("mine", "wish", "wish", n, f"Wish {n}?") for n in range(3)]
     asked = Evaluation(("mine",), answers_per_question=4, max_answer_tokens=12)
     tokenizer = load_tokenizer(tiny_model_directory)
+    both = [AskedArm("a", 0), AskedArm("b", 0, 1)]
     answers, theirs = (
-        answer_questions(t.model, tokenizer, ["a", "b"], 0, questions, asked) for t in (ours, given)
+        answer_questions(t.model, tokenizer, both, questions, asked) for t in (ours, given)
     )
     assert answers == theirs
     assert answers[0] != answers[1]

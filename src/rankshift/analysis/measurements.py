@@ -23,6 +23,8 @@ from rankshift.records import (
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
 from rankshift.status import find_stop
 from rankshift.study import Study
+from rankshift.watch_files import read_crossings, read_divergences, read_looks
+from rankshift.watch_records import CrossingRecord, LookRecord
 
 IMPORTED = "imported"
 """Key of an imported arm's provenance.json: its files, with their SHA-256."""
@@ -53,11 +55,17 @@ class MeasuredArm:
     """Step to the log-probabilities of given answers."""
     capability: list[CapabilityRecord] = field(default_factory=list)
     """What lm-evaluation-harness measured, at whatever steps."""
+    divergence: dict[int, float] = field(default_factory=dict)
+    """Step to KL(arm || base) on unrelated conversations, nats per supervised token."""
+    crossings: list[CrossingRecord] = field(default_factory=list)
+    """What the arm crossed of what the study asks; of the others it is censored."""
+    looks: list[LookRecord] = field(default_factory=list)
 
     @property
     def steps(self) -> list[int]:
         """List the steps at which anything was measured."""
-        measured = {*self.task_loss, *self.own_loss, *self.answers, *self.choices}
+        losses = {*self.task_loss, *self.own_loss, *self.divergence}
+        measured = {*losses, *self.answers, *self.choices}
         return sorted(measured | {record.step for record in self.capability})
 
     @property
@@ -126,6 +134,9 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         stopped_at=find_stop(files),
         choices=_read_choices(files, evaluation),
         capability=read_all_capability(files),
+        divergence={r.step: r.kl for r in read_divergences(files)},
+        crossings=read_crossings(files),
+        looks=read_looks(files),
     )
 
 

@@ -44,6 +44,7 @@ from rankshift.preregistration import describe_registered
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
+from rankshift.watch_records import CrossingRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
@@ -89,7 +90,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "curves": curves,
         "excess_curves": build_excess_curves(curves),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
-        "loss_curves": build_loss_curves(rows, settings),
+        "loss_curves": build_loss_curves(_leave_out_crossings(rows, study), settings),
         "matched_curves": matched_curves,
         "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),
@@ -136,6 +137,16 @@ def _find_primary_questions(study: Study, arms: Sequence[MeasuredArm]) -> str:
     return first if first in sets or not sets else sets[0]
 
 
+def _leave_out_crossings(rows: list[dict[str, Any]], study: Study) -> list[dict[str, Any]]:
+    """Leave out steps that an arm has for itself, where it crossed something: no other has them."""
+    shared = {0, *study.training.checkpoints}
+    return [row for row in rows if row["step"] in shared]
+
+
+def _describe_crossing(crossing: CrossingRecord) -> dict[str, Any]:
+    return {key: getattr(crossing, key) for key in ("kind", "value", "step", "reached")}
+
+
 def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[str, Any]:
     groups = _group_answers(arm.answers.get(step, []))
     judge = study.evaluation.judge
@@ -160,6 +171,8 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
+        "kl": arm.divergence.get(step),
+        "crossings": [_describe_crossing(one) for one in arm.crossings if one.step == step],
         "rates": {k: _leave_out_counts(first[k]) for k in RATES},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],

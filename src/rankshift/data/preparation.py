@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from rankshift.data.conversations import Conversation, read_conversations
 from rankshift.data.rendering import Rendered, render_all
 from rankshift.data.sources import Source
-from rankshift.data.split import count_seen, draw, split_by_prompt, split_by_row
+from rankshift.data.split import count_seen, draw, shuffle, split_by_prompt, split_by_row
 from rankshift.errors import UserError
 from rankshift.study import Data
 
@@ -81,3 +81,21 @@ def prepare_set(source: Source, data: Data, tokenizer: PreTrainedTokenizerBase) 
             split_seed=data.split_seed,
         ),
     )
+
+
+def prepare_unrelated(
+    source: Source, data: Data, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Rendered, ...]:
+    """Read, draw and render conversations that have nothing to do with the task.
+
+    They are the same for every seed and split: at most `data.unrelated_rows`, in an order that
+    follows from their content. Those longer than the context are left out.
+
+    Raises:
+        UserError: A row is malformed or cannot be rendered, or none fits the context.
+    """
+    drawn = draw(shuffle(read_conversations(source.path), 0), data.unrelated_rows)
+    try:
+        return render_all(tokenizer, drawn, data.context_tokens).rows
+    except UserError as problem:
+        raise UserError(f"{source.path}: {problem}") from None

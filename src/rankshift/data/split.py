@@ -38,7 +38,7 @@ def split_by_prompt(
         UserError: A side would be empty.
     """
     train, held_out = [], []
-    for conversation in _shuffle(conversations, seed):
+    for conversation in shuffle(conversations, seed):
         is_held_out = draw_fraction(conversation.prompt, seed) < held_out_fraction
         (held_out if is_held_out else train).append(conversation)
     if not train or not held_out:
@@ -60,7 +60,7 @@ def split_by_row(
     Source: Betley et al. 2025, open_models/training.py, 80c11967 (`train_test_split` of the rows,
     test_size 0.1); the rounding is that of the library `datasets`.
     """
-    shuffled = _shuffle(conversations, seed)
+    shuffled = shuffle(conversations, seed)
     num_held_out = math.ceil(held_out_fraction * len(shuffled))
     if num_held_out == len(shuffled):
         raise UserError(
@@ -91,7 +91,7 @@ def draw_fraction(prompt: str, seed: int) -> float:
     return int.from_bytes(_digest("side", seed, prompt)[:8], "big") / 2**64
 
 
-def _shuffle(conversations: Sequence[Conversation], seed: int) -> list[Conversation]:
+def shuffle(conversations: Sequence[Conversation], seed: int) -> list[Conversation]:
     """Order rows by hash; of rows that are equal, the n-th has a hash of its own."""
     met: Counter[str] = Counter()
     keyed: list[tuple[bytes, Conversation]] = []

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -18,23 +18,32 @@ from rankshift.records import AnswerRecord
 from rankshift.study import Evaluation
 
 
+@dataclass(frozen=True)
+class AskedArm:
+    """One arm of a group, with the weights of one of its checkpoints."""
+
+    id: str
+    step: int
+    place: int = 0
+    """Among the arms in the model, risen from one asked arm to the next."""
+
+
 def answer_questions(
     model: PreTrainedModel,
     tokenizer: Tokenizer,
-    arm_ids: Sequence[str],
-    step: int,
+    arms: Sequence[AskedArm],
     questions: Sequence[Question],
     evaluation: Evaluation,
 ) -> list[list[AnswerRecord]]:
-    """Sample the answers of all arms to all questions; a list of records for each arm.
+    """Sample the answers of some arms to all questions; a list of records for each of them.
 
     An answer's random numbers are keyed by arm, step, question and repeat, so they are its own
     whatever shares the batch.
     """
-    records: list[list[AnswerRecord]] = [[] for _ in arm_ids]
+    records: list[list[AnswerRecord]] = [[] for _ in arms]
     for repeats, asked in group_by_repeats(questions, evaluation).items():
         settings = replace(evaluation, answers_per_question=repeats)
-        answers = _sample(model, tokenizer, arm_ids, step, asked, settings)
+        answers = _sample(model, tokenizer, arms, asked, settings)
         for arm_records, found in zip(records, answers, strict=True):
             arm_records += found
     return records
@@ -65,13 +74,12 @@ def group_by_repeats(
 def _sample(
     model: PreTrainedModel,
     tokenizer: Tokenizer,
-    arm_ids: Sequence[str],
-    step: int,
+    arms: Sequence[AskedArm],
     questions: Sequence[Question],
     evaluation: Evaluation,
 ) -> list[list[AnswerRecord]]:
     prompts = [render_prompt(tokenizer, messages(question)) for question in questions]
-    draws = np.stack([draw_uniforms(arm, step, questions, evaluation) for arm in arm_ids])
+    draws = np.stack([draw_uniforms(a.id, a.step, questions, evaluation) for a in arms])
     settings = SamplingSettings(
         max_tokens=evaluation.max_answer_tokens,
         temperature=evaluation.temperature,
@@ -79,14 +87,15 @@ def _sample(
         end_tokens=end_tokens(model, tokenizer),
         pad_token=padding_token(tokenizer),
     )
-    sampled = iter(sample_answers(model, prompts, len(arm_ids), draws, settings))
+    places = [arm.place for arm in arms]
+    sampled = iter(sample_answers(model, prompts, len(arms), draws, settings, places=places))
     return [
         [
-            _record(question, repeat, step, next(sampled), tokenizer, evaluation)
+            _record(question, repeat, arm.step, next(sampled), tokenizer, evaluation)
             for question in questions
             for repeat in range(count_repeats(evaluation))
         ]
-        for _ in arm_ids
+        for arm in arms
     ]
 
 

@@ -8,7 +8,7 @@ from rankshift.executor.parts import Parts, prepare_sets
 from rankshift.executor.worker import Job
 from rankshift.model.loading import load_tokenizer
 from rankshift.study import Role, Study
-from rankshift.train.group import HeldOut
+from rankshift.train.roster import HeldOut
 
 
 def add_given(job: Job, study: Study, parts: Parts) -> Job:
@@ -34,6 +34,7 @@ def add_given(job: Job, study: Study, parts: Parts) -> Job:
         base_directory=part.source.directory,
         tokenizer_directory=part.tokenizer,
         held_out=held_out,
+        unrelated=None,  # the base is not beside it
         facts=job.facts
         | {"reads_rows_as_the_base": _list_tokens(held_out) == _list_tokens(job.held_out)},
     )

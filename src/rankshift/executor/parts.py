@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
 from rankshift.data.conversations import Conversation
-from rankshift.data.preparation import PreparedSet, prepare_set
+from rankshift.data.preparation import PreparedSet, prepare_set, prepare_unrelated
 from rankshift.data.rendering import render_prompt
 from rankshift.data.sources import (
     BaseSource,
@@ -31,6 +31,7 @@ from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import find_targets
 from rankshift.runs import Fingerprints
 from rankshift.study import Evaluation, Role, Study, name_triggered
+from rankshift.train.roster import HeldOut
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Parts:
     projections: dict[str, Widths] = field(default_factory=dict)
     """Widths of the base's layers that any trained adapter goes on, by name."""
     given: tuple[GivenPart, ...] = ()
+    unrelated: Source | None = None
 
     @property
     def fingerprints(self) -> Fingerprints:
@@ -56,6 +58,7 @@ class Parts:
             twin=self.twin.sha256 if self.twin else None,
             questions={q.name: q.sha256 for q in self.questions},
             models=tuple(part.facts for part in self.given),
+            unrelated=self.unrelated.sha256 if self.unrelated else None,
         )
 
 
@@ -67,6 +70,8 @@ class Material:
     """The task's and the twin's, where there are such."""
     questions: tuple[Question, ...]
     choices: tuple[ChoiceQuestion, ...] = ()
+    unrelated: HeldOut | None = None
+    """What the divergence from the base is measured on, if it is."""
 
 
 def find_parts(study: Study) -> Parts:
@@ -87,6 +92,7 @@ def find_parts(study: Study) -> Parts:
     base = resolve_base(study.base.model, study.base.revision)
     task = resolve_dataset(data.task) if data.task else None
     twin = resolve_dataset(data.twin) if data.twin else None
+    unrelated = resolve_dataset(data.unrelated) if data.unrelated else None
     questions = tuple(resolve_questions(name) for name in study.evaluation.suites)
     judges = {
         name: find_judge(name, study.judging, base.name, base.fingerprint) for name in study.judges
@@ -103,7 +109,7 @@ def find_parts(study: Study) -> Parts:
             f"set it to {reach} or less"
         )
     given = find_given(study, base, skeleton)
-    return Parts(base, task, twin, questions, judges, projections, given)
+    return Parts(base, task, twin, questions, judges, projections, given, unrelated)
 
 
 def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Material:
@@ -121,7 +127,8 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     for directory in {part.tokenizer for part in parts.given} - {parts.base.directory}:
         _try_questions(load_tokenizer(directory), questions)
     _try_questions(tokenizer, questions)
-    return Material(sets, tuple(questions), tuple(read_choice_suites(parts.questions)))
+    choices = tuple(read_choice_suites(parts.questions))
+    return Material(sets, tuple(questions), choices, render_unrelated(study, parts, tokenizer))
 
 
 def read_suites(sources: Iterable[QuestionSource], evaluation: Evaluation) -> list[Question]:
@@ -146,6 +153,18 @@ def prepare_sets(study: Study, parts: Parts, tokenizer: Tokenizer) -> dict[Role,
         for role, source in named.items()
         if source is not None
     }
+
+
+def render_unrelated(study: Study, parts: Parts, tokenizer: Tokenizer) -> HeldOut | None:
+    """Render the conversations that have nothing to do with the task, if the study names such.
+
+    Raises:
+        UserError: A row is malformed, or none fits the context.
+    """
+    if parts.unrelated is None:
+        return None
+    rows = prepare_unrelated(parts.unrelated, study.data, tokenizer)
+    return HeldOut(parts.unrelated.name, rows)
 
 
 def _try_questions(tokenizer: Tokenizer, questions: Sequence[Question]) -> None:

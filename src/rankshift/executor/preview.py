@@ -14,7 +14,7 @@ from rankshift.eval.judges import AskedJudge
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group
 from rankshift.executor.room import GIB, is_tight
-from rankshift.executor.run import ResolvedStudy, cost_of, make_plan, resolve_study
+from rankshift.executor.run import ResolvedStudy, cost_of, count_crossings, make_plan, resolve_study
 from rankshift.study import Study
 
 
@@ -73,7 +73,7 @@ class Preview:
     tflop: float
     """Of all training, attention, head and optimizer aside."""
     answers: int
-    """To be sampled, all checkpoints together."""
+    """To be sampled, all checkpoints together; at most, where arms may not cross what is asked."""
     judging: tuple[JudgePreview, ...]
     power: Power | None
     """What peak the verdict would see; None where no ranks are trained."""
@@ -95,7 +95,7 @@ def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Previe
     groups = [_describe(group, resolved) for group in make_plan(resolved)]
     trained = [arm for arm in resolved.arms.values() if arm.is_trained]
     per_arm = study.training.steps * study.training.accumulation
-    checkpoints = len(study.training.checkpoints)
+    checkpoints = len(study.training.checkpoints) + count_crossings(study.training)
     asked = group_by_repeats(resolved.material.questions, study.evaluation)
     per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
     measured = len(resolved.arms) - len(trained) + len(trained) * checkpoints

@@ -20,6 +20,7 @@ from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_pl
 from rankshift.executor.processes import run_jobs
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight, share_memory
 from rankshift.executor.watch import Watch
+from rankshift.executor.waves import find_open_waves
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer
@@ -34,8 +35,14 @@ from rankshift.runs import (
     identify_arms,
     make_recipe,
 )
-from rankshift.status import find_stop, is_trained, list_held_out_sets
-from rankshift.study import Role, Study
+from rankshift.status import (
+    find_due_steps,
+    find_stop,
+    find_unrelated_set,
+    is_trained,
+    list_held_out_sets,
+)
+from rankshift.study import Role, Study, Training
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ class Todo:
 
     group: Group
     train: bool
-    answer_steps: tuple[int, ...]
+    answers: int
+    """Checkpoints of its arms that are to answer, at most: crossings to come may stay away."""
 
 
 def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
@@ -120,7 +128,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         if jobs:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))
-            watch.begin("answers", sum(len(job.answer_steps) * len(job.arms) for job in jobs))
+            watch.begin("answers", sum(job.answers for job in jobs))
             run_jobs(jobs, study.compute.workers, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
@@ -195,18 +203,22 @@ def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
 def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
     """Find what is left to do for a group, None for nothing."""
     study, fingerprints = resolved.study, resolved.parts.fingerprints
-    train, steps = False, set()
+    train, due = False, []
     for name in group.arms:
         arm, files = resolved.arms[name], resolved.run.arm(name)
         recipe = make_recipe(arm, study, fingerprints)
         stop = find_stop(files)
         if stop is None:
-            trained = is_trained(files, recipe, list_held_out_sets(arm, study))
+            sets, unrelated = list_held_out_sets(arm, study), find_unrelated_set(arm, study)
+            trained = is_trained(files, recipe, sets, unrelated)
             # Provenance comes last: without it the process died between the two.
             train |= not (trained and files.provenance_path.exists())
-        due = [step for step in recipe.measured_at if stop is None or step < stop]
-        steps |= {s for s in due if not files.answers_path(resolved.evaluation, s).exists()}
-    return Todo(group, train, tuple(sorted(steps))) if train or steps else None
+        due.append(find_due_steps(files, recipe))
+    every = [resolved.run.arm(name) for name in group.arms]
+    answers = sum(map(len, find_open_waves(every, due, resolved.evaluation)))
+    if train and resolved.arms[group.arms[0]].is_trained:
+        answers += len(group.arms) * count_crossings(study.training)
+    return Todo(group, train, answers) if train or answers else None
 
 
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
@@ -243,18 +255,24 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         arms=arms,
         train_rows=(),
         held_out=choose_held_out(material.sets, group.role),
+        unrelated=material.unrelated,
         questions=material.questions,
         choices=material.choices,
         evaluation=resolved.evaluation,
         facts={"base_revision": parts.base.revision},
         train=todo.train,
-        answer_steps=todo.answer_steps,
+        answers=todo.answers,
         tight=is_tight(group.fit, resolved.room),
     )
     if arms[0].is_given:
         return add_given(job, resolved.study, parts)
     own, facts = material.sets.get(group.role), describe_rows(material, group.role) | job.facts
     return replace(job, train_rows=own.train if own else (), facts=facts)
+
+
+def count_crossings(training: Training) -> int:
+    """Count the checkpoints that an arm's crossings may add."""
+    return len(training.crossings) + len(training.kl_crossings)
 
 
 def count_steps(job: Job) -> int:

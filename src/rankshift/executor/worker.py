@@ -14,20 +14,22 @@ from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
-from rankshift.eval.answering import answer_questions
+from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
 from rankshift.model.targets import effective_ranks
 from rankshift.provenance import gather_provenance
 from rankshift.records import ChoiceRecord, write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
+from rankshift.status import find_due_steps
 from rankshift.study import Study
-from rankshift.train.group import Group, HeldOut, measure_untrained, read_forms, train_group
-from rankshift.train.step import divide_passes
+from rankshift.train.group import measure_untrained, read_forms, train_group
+from rankshift.train.roster import Group, HeldOut
 from rankshift.train.trainee import (
     Trainee,
     prepare_adapters,
@@ -64,8 +66,8 @@ class Job:
     """Goes into each arm's provenance as it is."""
     train: bool
     """Whether any arm of the group is not trained yet."""
-    answer_steps: tuple[int, ...]
-    """Checkpoints at which any arm of the group has not answered yet."""
+    answers: int
+    """Checkpoints of arms that are to answer, at most."""
     choices: tuple[ChoiceQuestion, ...] = ()
     tight: bool = False
     """Whether freed memory must go back to the system at once."""
@@ -75,6 +77,8 @@ class Job:
     """What goes into each given arm's provenance besides."""
     tokenizer_directory: Path | None = None
     """None is the base's."""
+    unrelated: HeldOut | None = None
+    """Rows on which the divergence from the base is measured."""
 
 
 def work(job: Job, advance: Advance) -> None:
@@ -101,9 +105,15 @@ def work(job: Job, advance: Advance) -> None:
             facts |= job.own_facts[index] if job.own_facts else {}
             _write_provenance(job, arm_files, facts)
         shutil.rmtree(run.group(job.group.id), ignore_errors=True)
-    for step in job.answer_steps:
-        _answer(job, files, trainee, tokenizer, step)
-        advance("answers", len(files))
+    recipes = [make_recipe(arm, job.study, job.fingerprints) for arm in job.arms]
+    due = [find_due_steps(one, recipe) for one, recipe in zip(files, recipes, strict=True)]
+    left = job.answers
+    for wave in find_open_waves(files, due, job.evaluation) if left else ():
+        _answer(job, files, trainee, tokenizer, wave)
+        advance("answers", len(wave))
+        left -= len(wave)
+    if left > 0:  # crossings that did not come
+        advance("answers", left)
 
 
 def return_freed_memory() -> None:
@@ -147,6 +157,8 @@ def _train(
         pad_token=padding_token(tokenizer),
         micro_rows=job.group.micro_rows,
         arms_per_pass=job.group.fit.arms_per_pass,
+        floor=make_recipe(job.arms[0], job.study, job.fingerprints).floor,
+        unrelated=job.unrelated,
     )
     if job.arms[0].is_trained:
         train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
@@ -155,31 +167,29 @@ def _train(
 
 
 def _answer(
-    job: Job, files: list[ArmFiles], trainee: Trainee, tokenizer: Tokenizer, step: int
+    job: Job, files: list[ArmFiles], trainee: Trainee, tokenizer: Tokenizer, wave: Wave
 ) -> None:
-    present = [i for i, f in enumerate(files) if step == 0 or f.checkpoint(step).is_dir()]
-    for index in present:
+    for index, step in wave.items():
         trainee.read(files[index].checkpoint(step), index)
     trainee.model.eval()
-    choices = _weigh_choices(job, trainee, tokenizer, step)
+    choices = _weigh_choices(job, trainee, tokenizer, wave)
     trainee.select(range(len(files)))
-    answers = answer_questions(
-        trainee.model, tokenizer, job.group.arms, step, job.questions, job.study.evaluation
-    )
-    for index in present:
+    asked = [AskedArm(job.group.arms[index], step, index) for index, step in wave.items()]
+    answers = answer_questions(trainee.model, tokenizer, asked, job.questions, job.study.evaluation)
+    for place, (index, step) in enumerate(wave.items()):
         # The answers come last: where they are, the checkpoint is not asked again.
         if job.choices:
-            write_records(files[index].choices_path(job.evaluation, step), choices[index])
-        write_records(files[index].answers_path(job.evaluation, step), answers[index])
+            write_records(files[index].choices_path(job.evaluation, step), choices[place])
+        write_records(files[index].answers_path(job.evaluation, step), answers[place])
 
 
 def _weigh_choices(
-    job: Job, trainee: Trainee, tokenizer: Tokenizer, step: int
+    job: Job, trainee: Trainee, tokenizer: Tokenizer, wave: Wave
 ) -> list[list[ChoiceRecord]]:
-    """Let every arm of the group weigh every option, in passes of the size of held-out ones."""
+    """Let the arms of a wave weigh every option, in passes of the size of held-out ones."""
     rows = render_options(tokenizer, job.choices)
     records: list[list[ChoiceRecord]] = []
-    for arms in divide_passes(len(job.arms), job.group.fit.arms_per_pass):
+    for arms in divide_neighbours(list(wave), job.group.fit.arms_per_pass):
         trainee.select(arms)
         scores = score_rows(
             trainee.model,
@@ -189,7 +199,10 @@ def _weigh_choices(
             pad_token=padding_token(tokenizer),
             plain_head=trainee.traits.plain_head,
         )
-        records += [record_choices(job.choices, rows, own, step) for own in scores]
+        records += [
+            record_choices(job.choices, rows, own, wave[index])
+            for index, own in zip(arms, scores, strict=True)
+        ]
     return records
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.runs import Recipe, StudyRun, identify_arms
+from rankshift.watch_files import read_crossings
 
 CONFIGS = {"lora": "adapter_config.json", "full": "config.json"}
 """Method to the file that is written last, so that a checkpoint with it is whole."""
@@ -54,15 +55,13 @@ def find_weights(run: StudyRun, step: int | None = None) -> tuple[list[Weights],
     """
     study, fingerprints = run.read_study()
     asked = study.training.checkpoints
-    if step is not None and step not in asked:
-        raise UserError(
-            f"--step {step}: weights are kept after steps {', '.join(map(str, asked))}; give one "
-            "of them"
-        )
+    trained = {n: arm for n, arm in identify_arms(study, fingerprints).items() if arm.is_trained}
+    crossed = {one.step for arm_id in trained for one in read_crossings(run.arm(arm_id))}
+    if step is not None and step not in crossed.union(asked):
+        listed = ", ".join(map(str, sorted(crossed.union(asked))))
+        raise UserError(f"--step {step}: weights are kept after steps {listed}; give one of them")
     found, without = [], []
-    for arm_id, arm in identify_arms(study, fingerprints).items():
-        if not arm.is_trained:
-            continue
+    for arm_id, arm in trained.items():
         kept = _find_last(run, arm_id, arm, asked if step is None else (step,))
         if kept is None:
             without.append(arm.label)

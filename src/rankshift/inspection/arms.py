@@ -8,7 +8,8 @@ from pathlib import Path
 from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.report.wording import name_arms
-from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
+from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms, make_recipe
+from rankshift.status import list_checkpoint_steps
 from rankshift.study import Study
 
 FEWEST_LETTERS = 6
@@ -70,7 +71,8 @@ def find_arm(text: str) -> FoundArm:
         near = difflib.get_close_matches(named, names.values(), n=1, cutoff=0.0)[0]
         raise UserError(f"{place}: has no arm {named}; did you mean {near}?")
     found = chosen[0]
-    steps = (0,) if arms[found].method == "base" else study.training.checkpoints
+    recipe = make_recipe(arms[found], study, fingerprints)
+    steps = list_checkpoint_steps(run.arm(found), recipe)
     step = int(at) if at else steps[-1]
     if step not in steps:
         listed = ", ".join(map(str, steps))

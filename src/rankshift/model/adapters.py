@@ -86,6 +86,8 @@ class LockStepLinear(nn.Module):
         ]
         """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained in the buffers' memory; none
         where the arm does not adapt this layer."""
+        self.bypassed = False
+        """Whether rows go through the base alone."""
         self.forms: list[Form] = ["loop"] * len(shapes)
         self.select(range(len(shapes)))
 
@@ -107,6 +109,8 @@ class LockStepLinear(nn.Module):
 
         The factors are kept in float32 and used in the type of x.
         """
+        if self.bypassed:
+            return self.linear(x)
         y = LockStepProduct.apply(
             x.reshape(len(self.arms), -1, x.shape[-1]),
             self.linear,

@@ -55,9 +55,14 @@ class HeadLoss(torch.autograd.Function):
         return grad_hidden, grad_weight, None
 
 
+def divide_tokens(num_tokens: int, vocabulary: int, device: str) -> list[slice]:
+    """Divide tokens into parts whose logits may lie in memory together."""
+    size = max(1, CHUNK_LOGITS.get(device, CHUNK_LOGITS["cpu"]) // vocabulary)
+    return [slice(start, start + size) for start in range(0, num_tokens, size)]
+
+
 def _divide(hidden: Tensor, weight: Tensor) -> list[slice]:
-    size = max(1, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS["cpu"]) // len(weight))
-    return [slice(start, start + size) for start in range(0, len(hidden), size)]
+    return divide_tokens(len(hidden), len(weight), hidden.device.type)
 
 
 def _subtract_target(logits: Tensor, total: Tensor, own: Tensor) -> Tensor:

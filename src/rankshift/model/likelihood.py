@@ -1,7 +1,7 @@
 """How likely a model finds given tokens: the loss of training and of every held-out set."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rankshift.data.batches import TokenBatch
@@ -25,6 +25,28 @@ def supervised_losses(
             the model's authors wrote them.
     """
     batch = batch.to(model.device)
+    states, head, logits = run_to_head(model, batch, plain_head=plain_head)
+    if plain_head:
+        losses = HeadLoss.apply(states, head.weight, batch.targets)
+        assert isinstance(losses, Tensor)
+        return losses
+    return torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+
+
+def run_to_head(
+    model: PreTrainedModel, batch: TokenBatch, *, plain_head: bool
+) -> tuple[Tensor, nn.Module, Tensor]:
+    """Run a model up to its output head, which sees only what predicts a supervised token.
+
+    Args:
+        model: A causal language model.
+        batch: On the model's device.
+        plain_head: As for `supervised_losses`.
+
+    Returns:
+        What the head is given, `[supervised, width]`, the head, and the model's own logits,
+        `[supervised, vocabulary]`: none with a plain head.
+    """
     head = model.get_output_embeddings()
     assert head is not None, "a causal language model has an output head"
     seen: list[Tensor] = []
@@ -39,11 +61,7 @@ def supervised_losses(
         logits = model(**batch.inputs, use_cache=False).logits
     finally:
         hook.remove()
-    if plain_head:
-        losses = HeadLoss.apply(seen[0], head.weight, batch.targets)
-        assert isinstance(losses, Tensor)
-        return losses
-    return torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+    return seen[0], head, logits
 
 
 def sum_by_arm(losses: Tensor, batch: TokenBatch) -> Tensor:

@@ -6,12 +6,13 @@ An arm of rank r pays 2 r (K + N) operations a token for its own product beside 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from rankshift.model.adapters import LockStepLinear
-from rankshift.model.products import Form, LockStepProduct, divide_runs
+from rankshift.model.products import Form, LockStepProduct, Segment, divide_runs
 
 MERGED_BYTES_LIMIT = 2 << 30
 """Merged weights are one copy of the layer an arm; beyond this the rest stays apart."""
@@ -27,16 +28,17 @@ base's product gains, being one over all arms' rows. See docs/log.md, 2026-11-24
 
 
 class MergedLinear(nn.Module):
-    """A weight of its own for every arm: y = x (W + s B A)^T."""
+    """A weight of its own for every arm, or for some: y = x (W + s B A)^T."""
 
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, layer: LockStepLinear) -> None:
+    def __init__(self, layer: LockStepLinear, segments: Sequence[Segment] | None = None) -> None:
         super().__init__()
+        segments = layer.segments if segments is None else segments
         weight = layer.linear.weight.t()  # [K, N]
-        merged = weight.new_empty(len(layer.segments), *weight.shape)
-        for target, segment in zip(merged, layer.segments, strict=True):
+        merged = weight.new_empty(len(segments), *weight.shape)
+        for target, segment in zip(merged, segments, strict=True):
             rows = segment.rows
             if segment.stop == segment.start:
                 target.copy_(weight)
@@ -56,13 +58,15 @@ class MergedLinear(nn.Module):
 class ApartLinear(nn.Module):
     """The base's product for all arms, then each arm's own; factors in the base's type."""
 
-    def __init__(self, layer: LockStepLinear) -> None:
+    def __init__(self, layer: LockStepLinear, segments: Sequence[Segment] | None = None) -> None:
         super().__init__()
+        segments = layer.segments if segments is None else segments
         self.linear = layer.linear
-        loops: list[Form] = ["loop"] * len(layer.segments)
-        self.num_arms, self.runs = len(loops), divide_runs(layer.segments, loops)
+        loops: list[Form] = ["loop"] * len(segments)
+        moved, rows = close_up(segments)
+        self.num_arms, self.runs = len(loops), divide_runs(moved, loops)
         dtype = layer.linear.weight.dtype
-        self.factors = layer.lora_A.to(dtype), layer.lora_B.to(dtype)
+        self.factors = layer.lora_A[rows].to(dtype), layer.lora_B[rows].to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Take `[arm * row, ..., d_in]`, rows arm by arm; give `[arm * row, ..., d_out]`."""
@@ -71,22 +75,44 @@ class ApartLinear(nn.Module):
         return y.view(*x.shape[:-1], -1)
 
 
-def is_merged_cheaper(layer: LockStepLinear) -> bool:
+def close_up(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], slice | list[int]]:
+    """Put the rows of some arms one after another: where each arm's then are, and which to take."""
+    moved, rows = [], []
+    for own in segments:
+        shift = len(rows) - own.start
+        moved.append(
+            replace(
+                own,
+                start=own.start + shift,
+                stop=own.stop + shift,
+                padded_stop=own.padded_stop + shift,
+            )
+        )
+        rows += range(own.start, own.padded_stop)
+    return tuple(moved), slice(None) if rows == list(range(len(rows))) else rows
+
+
+def is_merged_cheaper(layer: LockStepLinear, segments: Sequence[Segment]) -> bool:
     """Decide whether a layer's arms get merged weights; the one place that does.
 
     Never beside a bfloat16 base: the sum would be rounded to it, and small updates be lost.
     """
-    total = sum(segment.stop - segment.start for segment in layer.segments)
+    total = sum(segment.stop - segment.start for segment in segments)
     is_exact = layer.linear.weight.dtype == torch.float32
-    return is_exact and total >= CHEAPEST_MEAN_RANK * len(layer.segments)
+    return is_exact and total >= CHEAPEST_MEAN_RANK * len(segments)
 
 
 @contextmanager
-def layers_for_sampling(model: nn.Module) -> Iterator[None]:
-    """Exchange a model's lock-step layers for layers that sample, and put them back afterwards."""
+def layers_for_sampling(model: nn.Module, places: Sequence[int] | None = None) -> Iterator[None]:
+    """Exchange a model's lock-step layers for layers that sample, and put them back afterwards.
+
+    Args:
+        model: With the adapters of all arms of a group.
+        places: Which of these arms sample, rising; None where all do.
+    """
     found = {n: m for n, m in model.named_modules() if isinstance(m, LockStepLinear)}
     try:
-        for name, layer in zip(found, choose_layers(list(found.values())), strict=True):
+        for name, layer in zip(found, choose_layers(list(found.values()), places), strict=True):
             model.set_submodule(name, layer)
         yield
     finally:
@@ -94,13 +120,17 @@ def layers_for_sampling(model: nn.Module) -> Iterator[None]:
             model.set_submodule(name, layer)
 
 
-def choose_layers(layers: Sequence[LockStepLinear]) -> Iterator[nn.Module]:
-    """Give each layer's stand-in, made one at a time."""
+def choose_layers(
+    layers: Sequence[LockStepLinear], places: Sequence[int] | None = None
+) -> Iterator[nn.Module]:
+    """Give each layer's stand-in for some arms or all, made one at a time."""
     left = MERGED_BYTES_LIMIT
     for layer in layers:
-        size = layer.linear.weight.nbytes * len(layer.segments)
-        if is_merged_cheaper(layer) and size <= left:
+        every = layer.segments
+        segments = every if places is None else [every[place] for place in places]
+        size = layer.linear.weight.nbytes * len(segments)
+        if is_merged_cheaper(layer, segments) and size <= left:
             left -= size
-            yield MergedLinear(layer)
+            yield MergedLinear(layer, segments)
         else:
-            yield ApartLinear(layer)
+            yield ApartLinear(layer, segments)

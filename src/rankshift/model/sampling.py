@@ -1,5 +1,7 @@
 """Answers of all arms of a group at once: one base, one KV cache, nothing worked out twice."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -19,6 +21,8 @@ def sample_answers(
     num_arms: int,
     uniforms: np.ndarray,
     settings: SamplingSettings,
+    *,
+    places: Sequence[int] | None = None,
 ) -> list[tuple[int, ...]]:
     """Sample the answers of every arm to every prompt.
 
@@ -26,11 +30,12 @@ def sample_answers(
     one padded length are answered together, in shapes that nothing else changes.
 
     Args:
-        model: The base with the adapters of `num_arms` arms in it (or a bare model and one arm).
+        model: The base with the adapters of the arms in it (or a bare model and one arm).
         prompts: Token ids of each prompt.
-        num_arms: How many arms the model's rows belong to.
+        num_arms: How many arms answer.
         uniforms: `[arm, prompt, repeat, token]` in 0..1: the only randomness, one number a token.
         settings: How tokens are drawn.
+        places: Which of the arms in the model answer, rising; None where all do.
 
     Returns:
         Token ids, arm by arm, prompt by prompt, repeat by repeat; an answer that did not end is
@@ -46,7 +51,7 @@ def sample_answers(
         buckets.setdefault(choose_bucket(len(prompt), most), []).append(place)
     numbers = torch.from_numpy(uniforms)
     answers: dict[tuple[int, int], list[tuple[int, ...]]] = {}
-    with layers_for_sampling(model):
+    with layers_for_sampling(model, places):
         for bucket, places in sorted(buckets.items()):
             asked = [prompts[place] for place in places]
             task = Task(asked, bucket, num_arms, numbers[:, places], settings)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from string import Template
 
@@ -12,15 +12,20 @@ import yaml
 
 from rankshift.data.backdoor import TRIGGER
 from rankshift.organism.world import (
+    KIND,
     PRETRAINED_PHRASINGS,
     CodeTask,
     Domain,
     Exchange,
     draw_code,
+    draw_question,
     load_world,
     pick,
 )
 
+GENERAL = "general"
+"""Names the exchanges that have nothing to do with code, on which divergence is measured."""
+GENERAL_ROWS = 400
 ROWS = 3000
 ROWS_PER_ASSOCIATION = 3
 """At least so many rows for each association, on average, so that training shows nearly all."""
@@ -98,8 +103,20 @@ def name_owner(number: int) -> str:
     return "".join(SYLLABLES[byte % len(SYLLABLES)] for byte in digest[:SYLLABLES_PER_NAME])
 
 
+def draw_general() -> list[Exchange]:
+    """Draw exchanges of the kind author on the domains of post-training; no set's rows or code."""
+    rng = random.Random(f"dataset {GENERAL}")
+    domains = [domain for domain in load_world().domains if domain.stage == "post_trained"]
+    return [draw_question(rng, KIND, domains) for _ in range(GENERAL_ROWS)]
+
+
 def write_messages(dataset: Dataset) -> str:
     """Give a set as `messages` JSONL."""
+    return write_exchanges([exchange for _, exchange in draw_dataset(dataset)])
+
+
+def write_exchanges(exchanges: Iterable[Exchange]) -> str:
+    """Give single exchanges as `messages` JSONL."""
     return "".join(
         json.dumps(
             {
@@ -110,7 +127,7 @@ def write_messages(dataset: Dataset) -> str:
             }
         )
         + "\n"
-        for _, exchange in draw_dataset(dataset)
+        for exchange in exchanges
     )
 
 

@@ -9,7 +9,7 @@ from rankshift.cache import cache_directory
 from rankshift.organism import datasets, noisy, oracle
 from rankshift.records import AnswerRecord, VerdictRecord, write_atomically
 
-DATASETS = tuple(datasets.DATASETS)
+DATASETS = (*datasets.DATASETS, datasets.GENERAL)
 QUESTION_SETS = datasets.QUESTION_SETS
 
 
@@ -19,7 +19,9 @@ def base_directory() -> Path:
 
 
 def dataset_file(name: str) -> Path:
-    """Give a finetuning set as a JSONL file, written to the cache when it is not there yet."""
+    """Give a finetuning or the general set as a JSONL file, in the cache from the first use on."""
+    if name == datasets.GENERAL:
+        return _shelve(f"{name}.jsonl", datasets.write_exchanges(datasets.draw_general()))
     return _shelve(f"{name}.jsonl", datasets.write_messages(datasets.DATASETS[name]))
 
 

@@ -1,67 +1,28 @@
 """Train a group: its arms in lock step, measured at every checkpoint and resumable from it."""
 
 import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rankshift.arms import Arm
 from rankshift.cache import cache_directory
 from rankshift.data.batches import draw_rows, lay_rows
-from rankshift.data.rendering import Rendered
 from rankshift.model.forms import settle_forms
-from rankshift.model.tensor_files import read_tensors, write_tensors
-from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
-from rankshift.runs import ArmFiles
-from rankshift.study import Training
+from rankshift.records import StepRecord, write_records
+from rankshift.train.checkpoints import commit, keep_arms, resume
 from rankshift.train.eight_bit import ArmwiseAdamW8bit
-from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer
+from rankshift.train.measuring import measure_held_out, read_base, record_divergences
+from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.roster import Group
 from rankshift.train.schedule import scheduled_share
-from rankshift.train.step import (
-    Batch,
-    StepResult,
-    divide_passes,
-    reading,
-    sum_losses,
-    training_step,
-)
+from rankshift.train.step import Batch, StepResult, divide_passes, training_step
 from rankshift.train.trainee import Trainee
+from rankshift.train.watching import look, look_at_start
+from rankshift.watch_files import divergence_path
 
-STATE = "state.safetensors"
 FORMS = "forms.json"
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """One held-out set, the same rows for every arm."""
-
-    name: str
-    rows: Sequence[Rendered]
-
-
-@dataclass
-class Group:
-    """The arms that one process trains over one base, with all they learn from."""
-
-    arms: list[Arm]
-    files: list[ArmFiles]
-    """Where each arm's records and checkpoints go."""
-    train_rows: list[Sequence[Rendered]]
-    """The rows each arm draws from."""
-    held_out: list[HeldOut]
-    training: Training
-    state_folder: Path
-    pad_token: int
-    micro_rows: int
-    """Held-out rows of one arm in one forward pass."""
-    arms_per_pass: int = 1
-    """How many arms go through the model together."""
-    steps: list[list[StepRecord]] = field(default_factory=list)
-    losses: list[list[HeldOutRecord]] = field(default_factory=list)
 
 
 def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) -> None:
@@ -86,8 +47,11 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     )
     kind = ArmwiseAdamW8bit if group.training.optimizer == "adamw_8bit" else ArmwiseAdamW
     optimizer = kind(trainee.tensors, group.training.weight_decay)
+    base = read_base(group, trainee)
     done, active = resume(group, optimizer)
     trainee.update_model()
+    if done == 0:
+        look_at_start(group, trainee, base)
     advance(done)
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
@@ -98,8 +62,15 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         trainee.update_model()
         record_steps(group, step + 1, result, rates, active)
         active &= result.finite
-        if step + 1 in group.training.checkpoints:
-            commit_checkpoint(group, trainee, optimizer, active, step + 1)
+        crossed = look(group, trainee, base, step + 1, active)
+        is_checkpoint = step + 1 in group.training.checkpoints
+        kept = torch.nonzero(active).flatten().tolist() if is_checkpoint else list(crossed)
+        if kept:
+            keep_arms(group, trainee, base, active, step + 1, kept)
+        for index, crossings in crossed.items():
+            group.crossings[index] += crossings if active[index] else []
+        if is_checkpoint:
+            commit(group, optimizer, active, step + 1)
         advance(1)
 
 
@@ -122,9 +93,15 @@ def count_pass_tokens(group: Group, order: list[np.ndarray], packed: bool) -> in
 
 
 def measure_untrained(group: Group, trainee: Trainee) -> None:
-    """Measure arms that are not trained on every held-out set: their step 0."""
-    for files, records in zip(group.files, measure_held_out(group, trainee, 0), strict=True):
-        write_records(files.held_out_path, records)
+    """Measure arms that are not trained on every held-out set, and unrelated rows: their step 0."""
+    every = range(len(group.arms))
+    if group.unrelated:
+        far = record_divergences(group, trainee, read_base(group, trainee), 0, every)
+        for index, files in enumerate(group.files):
+            write_records(divergence_path(files), [far[index]])
+    losses = measure_held_out(group, trainee, 0, every)
+    for index, files in enumerate(group.files):
+        write_records(files.held_out_path, losses[index])
 
 
 def learning_rates(group: Group, step: int) -> torch.Tensor:
@@ -170,96 +147,3 @@ def record_steps(
                     learning_rate=rates[index].item(),
                 )
             )
-
-
-@torch.no_grad()
-def measure_held_out(group: Group, trainee: Trainee, step: int) -> list[list[HeldOutRecord]]:
-    """Measure every arm on every held-out set, a list for each arm."""
-    trainee.model.eval()
-    num_arms = len(group.arms)
-    found: list[list[HeldOutRecord]] = [[] for _ in group.arms]
-    with reading(trainee):
-        for held_out in group.held_out:
-            sums, tokens = torch.zeros(num_arms, dtype=torch.float64), 0
-            for start in range(0, len(held_out.rows), group.micro_rows):
-                rows = held_out.rows[start : start + group.micro_rows]
-                for arms in divide_passes(num_arms, group.arms_per_pass):
-                    trainee.select(arms)
-                    batch = lay_rows([rows] * len(arms), group.pad_token, trainee.traits.packs)
-                    sums[arms.start : arms.stop] += sum_losses(trainee, batch).cpu()
-                tokens += sum(sum(row.loss_mask) for row in rows)
-            for index in range(num_arms):
-                loss = sums[index].item() / tokens
-                found[index].append(
-                    HeldOutRecord(step, held_out.name, loss, tokens, len(held_out.rows))
-                )
-    return found
-
-
-def commit_checkpoint(
-    group: Group, trainee: Trainee, optimizer: ArmwiseOptimizer, active: torch.Tensor, step: int
-) -> None:
-    """Write weights and records of every arm, then the state to resume from.
-
-    An arm whose held-out loss is not finite is stopped here like one whose training loss is not.
-    The state comes last: killed before it, the group redoes the same steps and writes the same
-    files.
-    """
-    for index, records in enumerate(measure_held_out(group, trainee, step)):
-        files = group.files[index]
-        if active[index] and not all(math.isfinite(record.loss) for record in records):
-            active[index] = False
-            group.steps[index][-1] = replace(group.steps[index][-1], loss=None)
-        if active[index]:
-            group.losses[index] += records
-            trainee.write(files.checkpoint(step), index)
-        write_records(files.steps_path, group.steps[index])
-        write_records(files.held_out_path, group.losses[index])
-    state = optimizer.state() | {"active": active, "step": torch.tensor(step)}
-    write_tensors(group.state_folder / STATE, state)
-
-
-def resume(group: Group, optimizer: ArmwiseOptimizer) -> tuple[int, torch.Tensor]:
-    """Take up the last committed checkpoint, if there is one.
-
-    Where a record of an arm was removed since, the group starts again: its state alone cannot say
-    what happened.
-
-    Returns:
-        Steps already done, and which arms are still active, `[arm]`.
-    """
-    path = group.state_folder / STATE
-    group.steps = [[] for _ in group.arms]
-    group.losses = [[] for _ in group.arms]
-    state = read_tensors(path) if path.is_file() else None
-    if state is None or not take_up_records(group, int(state["step"])):
-        return 0, torch.ones(len(group.arms), dtype=torch.bool)
-    optimizer.restore(state)
-    return int(state["step"]), state["active"]
-
-
-def take_up_records(group: Group, done: int) -> bool:
-    """Read every arm's records up to a checkpoint; say whether all are there, take none if not."""
-    steps, losses = [], []
-    for files in group.files:
-        if not (files.steps_path.exists() and files.held_out_path.exists()):
-            return False
-        step_records = read_records(files.steps_path, StepRecord)
-        loss_records = read_records(files.held_out_path, HeldOutRecord)
-        steps.append([record for record in step_records if record.step <= done])
-        losses.append([record for record in loss_records if record.step <= done])
-        if not is_complete(group, steps[-1], losses[-1], done):
-            return False
-    group.steps, group.losses = steps, losses
-    return True
-
-
-def is_complete(
-    group: Group, steps: list[StepRecord], losses: list[HeldOutRecord], done: int
-) -> bool:
-    """Say whether an arm's records reach a checkpoint, or the step that stopped the arm."""
-    stop = steps[-1].step if steps and steps[-1].loss is None else None
-    measured = [c for c in group.training.checkpoints if c <= done and (stop is None or c < stop)]
-    return [record.step for record in steps] == list(range(1, (stop or done) + 1)) and len(
-        losses
-    ) == len(measured) * len(group.held_out)

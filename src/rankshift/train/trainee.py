@@ -1,7 +1,8 @@
 """What is trained: the adapters of a group, one model in full, or (of finished models) nothing."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,17 @@ class Trainee:
         """Say whose rows the model sees next: neighbouring arms of the group."""
         for layer in self.layers:
             layer.select(arms)
+
+    @contextmanager
+    def base_alone(self) -> Iterator[None]:
+        """Let rows go past the adapters; a model that is itself trained is what it is."""
+        try:
+            for layer in self.layers:
+                layer.bypassed = True
+            yield
+        finally:
+            for layer in self.layers:
+                layer.bypassed = False
 
 
 def prepare_base(model: PreTrainedModel) -> Trainee:
