@@ -75,7 +75,8 @@ class Design:
     @cached_property
     def cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and rank of each value, in the order of the residuals."""
-        return np.nonzero(self.mask)
+        seeds, ranks = np.nonzero(self.mask)
+        return seeds, ranks
 
     @cached_property
     def residual_maker(self) -> np.ndarray:
