@@ -18,8 +18,8 @@ from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
 from rankshift.runs import ArmFiles
 from rankshift.study import Training
-from rankshift.train.eight_bit import ArmwiseAdamW8bit
-from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer
+from rankshift.train.choice import make_optimizer
+from rankshift.train.optimizer import ArmwiseOptimizer
 from rankshift.train.schedule import scheduled_share
 from rankshift.train.step import (
     Batch,
@@ -84,8 +84,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         group.state_folder / FORMS,
         cache_directory() / "forms",
     )
-    kind = ArmwiseAdamW8bit if group.training.optimizer == "adamw_8bit" else ArmwiseAdamW
-    optimizer = kind(trainee.tensors, group.training.weight_decay)
+    optimizer = make_optimizer(group.arms, group.training, trainee.tensors)
     done, active = resume(group, optimizer)
     trainee.update_model()
     advance(done)
