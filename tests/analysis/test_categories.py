@@ -9,7 +9,7 @@ def full(optimizer: str | None = "adamw", rate: float = 1e-3, events: int = 5, *
     return row("full", 1, events, optimizer=optimizer, learning_rate=rate, **changes)
 
 
-ADAPTED = {"target_modules": Q_AND_V, "layers": []}
+ADAPTED: dict[str, Any] = {"target_modules": Q_AND_V, "layers": []}
 
 
 def test_full_finetunes_that_differ_in_optimizer_rate_or_trained_layers_are_never_averaged():
@@ -36,7 +36,7 @@ def test_full_finetunes_that_differ_in_optimizer_rate_or_trained_layers_are_neve
 
 
 def test_chosen_layers_stand_beside_adapters_on_the_same_layers_only():
-    rows = [full(**ADAPTED), full(**ADAPTED | {"layers": [1]}), full()]
+    rows = [full(**ADAPTED), full(target_modules=Q_AND_V, layers=[1]), full()]
     (curve,) = build_rank_curves([*ROWS, *rows], [TASK], 8)
     kept = [(c["parameters"], c.get("layers")) for c in curve["categories"]]
     assert kept == [(None, None), ("all", None), ("adapted", [])]

@@ -236,7 +236,7 @@ def test_no_form_multiplies_for_an_a_that_is_not_trained(form: Form):
 
 
 def test_arms_with_and_without_a_gradient_of_a_are_runs_of_their_own():
-    runs = divide_runs(lay_out(FROZEN), ["loop"] * 4)
+    runs = divide_runs(lay_out(FROZEN), all_in("loop"))
     assert [(list(run.arms), run.trains_a) for run in runs] == [
         ([0], True),
         ([1, 2], False),

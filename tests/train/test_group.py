@@ -267,7 +267,7 @@ def test_arms_with_a_frozen_first_factor_go_the_way_of_peft_beside_arms_without(
         )
         for name, parameter in model.named_parameters():
             if "lora_A" in name and not arm.trains_a:
-                parameter.requires_grad_(requires_grad=False)
+                parameter.requires_grad_(False)
         losses = train_plainly(model, arm, list(group.train_rows[index]), TRAINING)
         assert_same_way(group, index, losses, model, learned=0.95)
     for layer, drawn in zip(trainee.layers, start.layers, strict=True):

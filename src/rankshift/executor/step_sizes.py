@@ -82,4 +82,4 @@ def _find_u(rank: int, alpha: float | Literal["2r"], scaling: Scaling, rate: flo
 
 
 def _name(alpha: float | Literal["2r"]) -> str:
-    return alpha if alpha == "2r" else f"{alpha:g}"
+    return "2r" if alpha == "2r" else f"{alpha:g}"

@@ -30,5 +30,6 @@ def make_optimizer(
     Raises:
         UserError: bitsandbytes is needed and not installed.
     """
-    (name,) = {arm.find_optimizer(training) for arm in arms}
-    return KINDS[name](tensors, training.weight_decay)
+    names: set[OptimizerName] = {arm.find_optimizer(training) for arm in arms}
+    assert len(names) == 1, names
+    return KINDS[names.pop()](tensors, training.weight_decay)

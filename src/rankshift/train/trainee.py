@@ -129,9 +129,9 @@ def prepare_full(
         UserError: A target or a block matches no linear layer.
     """
     traits = traits or find_traits(model)
-    is_whole = subset is None or not subset.target_modules
-    model.requires_grad_(requires_grad=is_whole)
-    for linear in [] if is_whole else find_targets(model, subset).values():
+    chosen = subset if subset is not None and subset.target_modules else None
+    model.requires_grad_(requires_grad=chosen is None)
+    for linear in find_targets(model, chosen).values() if chosen else ():
         linear.weight.requires_grad_()
     if model.dtype == torch.bfloat16:
         masters = Masters(model)
