@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rankshift.grid import Derived, OptimizerName, Scaling, Subset
-from rankshift.study import Import, Method, Role, Study
+from rankshift.study import Import, Method, Role, Study, Training
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ class Arm:
     def split_by_seed(self) -> int | None:
         """Give the seed that its split of rows may follow; None for what is not trained here."""
         return self.seed if self.method in ("lora", "full") else None
+
+    def find_optimizer(self, training: Training) -> OptimizerName:
+        """Give the optimizer that the arm, or what it is made of, is trained by."""
+        return self.optimizer or training.optimizer
 
     @property
     def is_given(self) -> bool:

@@ -34,7 +34,7 @@ def row(method: str, seed: int | None, events: int, step: int = 8, **changes: An
         "misaligned_of_all": share(events, 20),
     }
     lora = {"rank": 4, "alpha": 64.0, "scaling": "alpha/rank"}
-    lora |= {"target_modules": Q_AND_V, "layers": []}
+    lora |= {"target_modules": Q_AND_V, "layers": [], "trains_a": True, "u": 64e-3}
     none = dict.fromkeys(lora)
     return {
         "arm": f"{method}-{seed}-{events}",
@@ -44,6 +44,9 @@ def row(method: str, seed: int | None, events: int, step: int = 8, **changes: An
         "learning_rate": None if method == "base" else 1e-3,
         "seed": seed,
         "step": step,
+        "optimizer": "adamw",
+        "truncated_to": None,
+        "norm_to": None,
         "task_held_out_loss": 2.0 - 0.1 * step,
         "own_held_out_loss": None,
         "rates_by": [asked | rates],
@@ -126,7 +129,7 @@ def test_an_alpha_of_twice_the_rank_is_one_curve_over_ranks():
 def test_a_study_of_full_finetunes_alone_has_a_curve_without_points():
     rows = [BASE, row("full", 1, 5)]
     (setting,) = list_settings(rows, [64.0])
-    assert setting == Setting("bad", "task", None, None, None)
+    assert setting == Setting("bad", "task", None, None, None, trains_a=None)
     (curve,) = build_rank_curves(rows, [setting], 8)
     assert (curve["points"], len(curve["categories"])) == ([], 2)
 
@@ -250,3 +253,39 @@ def test_whole_models_alone_make_a_curve_without_ranks():
     (curve,) = build_loss_curves(rows, [setting])
     assert (curve["points"], len(curve["categories"])) == ([], 2)
     assert curve["categories"][1]["steps"][0]["note"] == "one model"
+
+
+def test_where_the_grid_lists_step_sizes_a_curve_holds_one_and_rates_differ_by_rank():
+    us = (0.1, 0.3)
+    rows = [
+        row("lora", seed, seed, rank=rank, learning_rate=u / (64 / rank * rank), u=u * (1 + noise))
+        for u in us
+        for rank, noise in ((4, 0.0), (16, 3e-16), (64, -3e-16))
+        for seed in (1, 2, 3)
+    ]
+    settings = list_settings(rows, [64.0], us)
+    assert [(s.u, s.learning_rate) for s in settings] == [(0.1, None), (0.3, None)]
+    curves = build_rank_curves(rows, settings, 8)
+    assert [[(p["rank"], p["num_seeds"]) for p in c["points"]] for c in curves] == [
+        [(4, 3), (16, 3), (64, 3)]
+    ] * 2
+    assert [(c["u"], c["learning_rate"]) for c in curves] == [(0.1, None), (0.3, None)]
+
+
+def test_a_frozen_first_factor_is_on_a_curve_of_its_own():
+    frozen = [row("lora", seed, 0, trains_a=False) for seed in (1, 2)]
+    rows = [*ROWS, *frozen]
+    curves = build_rank_curves(rows, list_settings(rows, [64.0]), 8)
+    assert [(c["trains_a"], c["points"][0]["num_seeds"]) for c in curves] == [(True, 3), (False, 2)]
+
+
+def test_what_was_made_of_a_finished_update_is_on_no_curve():
+    made = [
+        row("lora", 1, 9, truncated_to=1),
+        row("lora", 1, 9, norm_to=3.0),
+        row("full", 1, 9, norm_to=3.0),
+    ]
+    rows = [*ROWS, *made]
+    assert list_settings(rows, [64.0]) == list_settings(ROWS, [64.0])
+    expected = build_rank_curves(ROWS, [TASK], 8)
+    assert build_rank_curves(rows, [TASK], 8) == expected

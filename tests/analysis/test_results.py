@@ -11,6 +11,7 @@ import pytest
 from rankshift.analysis.results import summarize, write_results
 from rankshift.eval.bandit import judge_code
 from rankshift.eval.verdicts import blank_verdict
+from rankshift.grid import ALL_PROJECTIONS, Derived, FullFinetunes
 from rankshift.records import (
     AnswerRecord,
     ChoiceRecord,
@@ -67,6 +68,34 @@ def test_arms_of_two_subsets_fit_the_schema_and_share_no_curve(
             steps = [s for p in curve["points"] for s in p.get("steps", [p])]
             arms = {seed["arm"] for step in steps for seed in step["seeds"]}
             assert {tuple(subset_of[arm]) for arm in arms} == {tuple(curve["target_modules"])}
+
+
+def test_step_sizes_frozen_factors_full_kinds_and_derived_arms_fit_the_schema(tmp_path: Path):
+    study = make_study()
+    sgd = FullFinetunes((0.1,), "sgd", "adapted")
+    grid = replace(study.grid, learning_rates=(), us=(0.064,), trains_a=(True, False), full=(sgd,))
+    derived = Derived(truncations=(1,), norms=(3.0,))
+    run = write_run(tmp_path, replace(study, grid=grid, derived=derived))
+    found = json.loads(json.dumps(summarize(run)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
+    told = {
+        label: [find_row(found, label)[key] for key in ("optimizer", "trains_a", "target_modules")]
+        for label in ("full seed 1", "full (adapted layers) by sgd seed 1")
+    }
+    assert told == {
+        "full seed 1": ["adamw", None, None],
+        "full (adapted layers) by sgd seed 1": ["sgd", None, list(ALL_PROJECTIONS)],
+    }
+    row = find_row(found, "rank 4 frozen A cut to rank 1 seed 1")
+    assert (row["trains_a"], row["truncated_to"], row["norm_to"]) == (False, 1, None)
+    curves = [c for c in found["curves"] if c["role"] == "task"]
+    held = [(c["u"], c["learning_rate"], c["trains_a"]) for c in curves]
+    assert held == [(0.064, None, True), (0.064, None, False)]
+    for curve in curves:
+        assert [point["num_seeds"] for point in curve["points"]] == [3, 3]
+        kinds = [(c["optimizer"], c["parameters"], c["num_seeds"]) for c in curve["categories"]]
+        assert kinds == [(None, None, 0), ("adamw", "all", 3), ("sgd", "adapted", 3)]
 
 
 def test_the_schema_refuses_what_it_does_not_name(results: dict[str, Any]):

@@ -34,6 +34,21 @@ def test_a_plan_shows_the_groups_and_what_to_run_and_writes_nothing(rankshift, s
     assert (code, err) == (0, "")
     assert "rank 1 seed 1" in out
     assert out.splitlines()[-1].startswith("next     rankshift run ")
+    assert "warning" not in out  # there is one rank
     code, out, _ = rankshift("plan", file, "--json")
     assert json.loads(out)["arms"] == 2
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_plan_warns_where_rank_and_step_size_move_together(rankshift, study):
+    file = study()
+    text = file.read_text()
+    assert "ranks = [1]" in text
+    assert 'scalings = ["alpha/rank"]' in text
+    text = text.replace("ranks = [1]", "ranks = [1, 4]")
+    file.write_text(text.replace('"alpha/rank"', '"alpha/sqrt(rank)"'))
+    code, out, _ = rankshift("plan", file)
+    assert code == 0
+    (warning,) = [line for line in out.splitlines() if line.startswith("warning")]
+    assert "`us` in place of `learning_rates` in [grid] holds it" in warning
+    assert any(line.startswith("u        alpha ") for line in out.splitlines())

@@ -19,7 +19,7 @@ from rankshift.executor.parts import (
     prepare_material,
     read_suites,
 )
-from rankshift.grid import Grid
+from rankshift.grid import FullFinetunes, Grid
 from rankshift.model.loading import load_tokenizer
 from rankshift.study import Base, Data, Evaluation, Study, Training
 
@@ -95,6 +95,7 @@ def test_a_target_that_matches_nothing_is_found_before_anything_is_written(
     [
         lambda s: replace(s, base=replace(s.base, quantization="nf4")),
         lambda s: replace(s, training=replace(s.training, optimizer="adamw_8bit")),
+        lambda s: replace(s, grid=replace(s.grid, full=(FullFinetunes((1e-3,), "adamw_8bit"),))),
     ],
 )
 def test_an_extra_that_is_not_installed_is_named_before_anything_is_written(
@@ -107,6 +108,8 @@ def test_an_extra_that_is_not_installed_is_named_before_anything_is_written(
         find_parts(change(study))
     assert sorted(tmp_path.rglob("*")) == before
     assert find_parts(study)
+    sgd = replace(study.training, optimizer="sgd")
+    assert find_parts(replace(study, training=sgd))
 
 
 def test_a_layer_that_the_base_lacks_is_found_before_anything_is_written(
@@ -236,3 +239,18 @@ def test_each_role_reports_the_rows_of_the_set_it_learns_from(study: Study):
         for role in ("base", "task", "twin")
     }
     assert names == {"base": study.data.task, "task": study.data.task, "twin": study.data.twin}
+
+
+def test_layers_that_full_finetunes_alone_choose_are_found_and_checked(study: Study):
+    chosen = FullFinetunes((1e-3,), "sgd", "adapted")
+    grid = replace(study.grid, ranks=(), full=(chosen,), target_modules=(("q_proj",),))
+    found = find_parts(replace(study, grid=grid)).projections
+    assert set(found) == {f"model.layers.{n}.self_attn.q_proj" for n in (0, 1)}
+    wrong = replace(study, grid=replace(grid, target_modules=(("query",),)))
+    with pytest.raises(UserError, match=r"^grid\.target_modules: `query` matches no linear layer"):
+        find_parts(wrong)
+
+
+def test_a_study_that_chooses_no_layers_counts_all_of_them(study: Study):
+    grid = replace(study.grid, ranks=(), full_learning_rates=(1e-3,))
+    assert len(find_parts(replace(study, grid=grid)).projections) == 2 * 7

@@ -120,6 +120,10 @@ def test_a_costly_arm_stands_with_few_and_no_part_is_above_its_size():
     assert sorted(map(len, balance(costs, 2, 3))) == [2, 3]
 
 
+def test_arms_that_cost_nothing_are_divided_evenly():
+    assert balance(dict.fromkeys("abcd", 0.0), 4, 9) == [["a"], ["b"], ["c"], ["d"]]
+
+
 def test_arms_of_equal_cost_are_divided_evenly_in_the_order_of_their_seeds():
     arms = {
         f"{seed}-{rank}": Arm("lora", "task", "data", rank, 16.0, "alpha/rank", 1e-3, seed)

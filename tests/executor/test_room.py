@@ -80,13 +80,14 @@ def test_layers_are_checkpointed_only_where_there_is_no_room_otherwise(tiny_mode
     assert none is None
 
 
-def test_eight_bit_moments_and_fewer_tokens_take_less(tiny_model_directory: Path):
+def test_smaller_moments_none_and_fewer_tokens_take_less(tiny_model_directory: Path):
     def total(training: Training, largest: tuple[int, ...] = LARGEST) -> int:
         fit = fit_arms([make_arm(64)], tiny_model_directory, training, largest, 10 * GIB)
         assert fit is not None
         return fit.total_bytes
 
-    assert total(replace(TRAINING, optimizer="adamw_8bit")) < total(TRAINING)
+    by_optimizer = [total(replace(TRAINING, optimizer=o)) for o in ("adamw", "adamw_8bit", "sgd")]
+    assert by_optimizer[0] > by_optimizer[1] > by_optimizer[2]
     assert total(TRAINING, (50,)) < total(TRAINING)
 
 
@@ -106,3 +107,30 @@ def test_a_group_is_tight_where_what_the_allocator_keeps_might_not_fit(tiny_mode
 
 def test_arms_go_together_as_far_as_a_cpus_caches_reach():
     assert [count_arms_per_pass(9, tokens) for tokens in (64, 576, 5000)] == [9, 3, 1]
+
+
+def test_a_full_finetune_by_sgd_of_some_layers_holds_gradients_of_those_alone(
+    tiny_model_directory: Path,
+):
+    full = Arm("full", "task", "rows", learning_rate=0.1, seed=0)
+    some = replace(full, optimizer="sgd", target_modules=("q_proj",), layers=(1,))
+    fits = [
+        fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, 10 * GIB) for arm in (full, some)
+    ]
+    whole, part = (fit.bytes_by_part for fit in fits if fit is not None)
+    assert part["base"] == whole["base"]
+    assert (part["gradients"], part["optimizer"]) == (4 * 16 * 16, 0)
+    assert whole["optimizer"] == 2 * whole["gradients"]
+
+
+def test_an_a_that_is_not_trained_has_no_gradient_and_no_moments(tiny_model_directory: Path):
+    frozen = replace(make_arm(64), trains_a=False)
+    fits = [
+        fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, 10 * GIB)
+        for arm in (make_arm(64), frozen)
+    ]
+    whole, part = (fit.bytes_by_part for fit in fits if fit is not None)
+    assert part["adapters"] == whole["adapters"]
+    # q, k, v, o are 16 x 16, gate and up 16 x 32, down 32 x 16, in two layers.
+    d_out = 2 * (4 * 16 + 2 * 32 + 16)
+    assert part["gradients"] == 4 * 64 * d_out < whole["gradients"]

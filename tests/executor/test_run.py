@@ -59,6 +59,19 @@ def test_an_arm_costs_less_the_fewer_layers_it_adapts_and_the_base_product_is_al
     assert both - base == 2 * (one - base) > 0
 
 
+def test_what_is_not_trained_is_not_paid_for(write_study, tmp_path):
+    edit = ("seeds = [1, 2]", "seeds = [1]\ntrains_a = [true, false]\nlayers = [[0]]")
+    full = (
+        "[training]",
+        '[[grid.full]]\nparameters = "adapted"\nlearning_rates = [0.1]\n[training]',
+    )
+    study = read_study(write_study(edit=edit, also=full))
+    resolved = resolve_study(study, tmp_path / "runs")
+    costs = {arm.label: cost_of(resolved, arm) for arm in resolved.arms.values()}
+    assert costs["rank 4 (layers 0) frozen A seed 1"] < costs["rank 4 (layers 0) seed 1"]
+    assert costs["full (layers 0) seed 1"] == costs["full seed 1"]  # no other layer is counted
+
+
 def test_a_study_file_becomes_records_results_and_a_page(write_study, tmp_path):
     study_run = run(write_study(), tmp_path / "runs")
     results = read_results(study_run)

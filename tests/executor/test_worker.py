@@ -2,11 +2,14 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import render_options, score_rows
 from rankshift.executor import worker
 from rankshift.model.loading import load_model, load_tokenizer
+from rankshift.model.targets import list_linears
+from rankshift.model.tensor_files import read_tensors
 from rankshift.records import AnswerRecord, ChoiceRecord, HeldOutRecord, read_records
 from rankshift.runs import identify_arms
 
@@ -86,6 +89,49 @@ def test_in_bfloat16_every_arm_and_the_base_are_measured_and_answer(make_jobs):
         answers = read_records(files.answers_path(job.evaluation, losses[-1].step), AnswerRecord)
         assert len(answers) > 0
         assert json.loads(files.provenance_path.read_text())["dtype"] == "bfloat16"
+
+
+def test_an_arms_own_optimizer_and_frozen_factor_are_what_it_is_trained_with(make_jobs):
+    kinds = """us = [0.1]
+trains_a = [true, false]
+layers = [[1]]
+"""
+    full = """[[grid.full]]
+optimizer = "sgd"
+parameters = "adapted"
+learning_rates = [0.1]
+
+[training]"""
+    resolved, made = make_jobs(edit=("learning_rates = [1e-2]\n", kinds), also=("[training]", full))
+    for job in made:
+        worker.work(job, lambda *_: None)
+    found = {arm.label: resolved.run.arm(name) for name, arm in resolved.arms.items()}
+    optimizers = {
+        label: json.loads(files.provenance_path.read_text())["optimizer"]
+        for label, files in found.items()
+    }
+    adapted = "full (layers 1) by sgd seed 1"
+    assert {label for label, name in optimizers.items() if name == "sgd"} >= {adapted}
+    assert optimizers["full seed 1"] == optimizers["rank 4 (layers 1) seed 1"] == "adamw"
+    base = load_model(resolved.parts.base.directory)
+    ours = load_model(found[adapted].checkpoint(4))
+    changed = {
+        name
+        for name, weight in ours.named_parameters()
+        if not torch.equal(weight, base.get_parameter(name))
+    }
+    assert changed == {f"{name}.weight" for name in list_linears(base) if ".layers.1." in name}
+    trained, frozen = (
+        [
+            read_tensors(found[label].checkpoint(step) / "adapter_model.safetensors")
+            for step in (2, 4)
+        ]
+        for label in ("rank 4 (layers 1) seed 1", "rank 4 (layers 1) frozen A seed 1")
+    )
+    for early, late, stays in ((*trained, False), (*frozen, True)):
+        assert len(early) == 2 * 7
+        for name, tensor in early.items():
+            assert torch.equal(tensor, late[name]) == (stays and "lora_A" in name)
 
 
 def test_a_job_done_twice_leaves_the_same_answers(jobs):

@@ -8,6 +8,7 @@ from rankshift.export.bases import NamedBase
 from rankshift.export.facts import list_facts, name_file
 from rankshift.export.markdown import to_markdown
 from rankshift.export.weights import Weights
+from rankshift.grid import FullFinetunes
 from rankshift.runs import Fingerprints, make_recipe
 from rankshift.study import Study
 from tests.synthetic_run import make_study
@@ -50,6 +51,18 @@ def test_a_full_finetune_has_no_rank():
     told = tell(make_study(), "full", RECORDED)
     assert told["method"] == "full finetuning, all parameters"
     assert {"rank", "alpha", "scaling"}.isdisjoint(told)
+
+
+def test_an_optimizer_of_its_own_chosen_layers_and_a_frozen_factor_are_told():
+    study, sgd = make_study(), FullFinetunes((0.1,), "sgd", "adapted")
+    grid = replace(study.grid, trains_a=(False,), full_learning_rates=(), full=(sgd,))
+    told = tell(replace(study, grid=grid), "full", RECORDED)
+    assert told["method"].startswith("full finetuning, the weights of `q_proj, k_proj")
+    assert told["method"].endswith(" in all layers alone")
+    assert told["optimizer"].startswith("sgd, weight decay 0")
+    told = tell(replace(study, grid=grid), "lora", RECORDED)
+    assert told["A"] == "not trained, as drawn"
+    assert told["optimizer"].startswith("adamw")
 
 
 def test_what_was_not_recorded_is_said_not_to_be():

@@ -8,31 +8,33 @@ WIDTHS = (24, 40)
 TOKENS, RANK = 32, 6
 
 
-def test_the_thin_products_are_counted_as_torch_counts_them():
+@pytest.mark.parametrize("trains_a", [True, False])
+def test_the_thin_products_are_counted_as_torch_counts_them(trains_a: bool):
     d_in, d_out = WIDTHS
     x = torch.randn(TOKENS, d_in, requires_grad=True)
     weight = torch.randn(d_out, d_in)
-    lora_A = torch.randn(RANK, d_in, requires_grad=True)
+    lora_A = torch.randn(RANK, d_in, requires_grad=trains_a)
     lora_B = torch.randn(d_out, RANK, requires_grad=True)
     with FlopCounterMode(display=False) as counter:
         (x @ weight.T + (x @ lora_A.T) @ lora_B.T).sum().backward()
-    expected = count_base(WIDTHS, TOKENS) + count_thin(WIDTHS, TOKENS, RANK)
+    expected = count_base(WIDTHS, TOKENS) + count_thin(WIDTHS, TOKENS, RANK, trains_a)
     assert counter.get_total_flops() == expected
 
 
-def test_the_dense_product_is_counted_as_torch_counts_it():
+@pytest.mark.parametrize("trains_a", [True, False])
+def test_the_dense_product_is_counted_as_torch_counts_it(trains_a: bool):
     d_in, d_out = WIDTHS
     x = torch.randn(TOKENS, d_in, requires_grad=True)
     weight = torch.randn(d_out, d_in)
-    lora_A = torch.randn(RANK, d_in, requires_grad=True)
+    lora_A = torch.randn(RANK, d_in, requires_grad=trains_a)
     lora_B = torch.randn(d_out, RANK, requires_grad=True)
     with FlopCounterMode(display=False) as counter:
         (x @ (weight + lora_B @ lora_A).T).sum().backward()
-    expected = count_base(WIDTHS, TOKENS) + count_dense(WIDTHS, TOKENS, RANK, "float32")
+    expected = count_base(WIDTHS, TOKENS) + count_dense(WIDTHS, TOKENS, RANK, "float32", trains_a)
     assert counter.get_total_flops() == expected
     with FlopCounterMode(display=False) as counter:
         (x @ weight.T + x @ (lora_B @ lora_A).T).sum().backward()
-    expected = count_base(WIDTHS, TOKENS) + count_dense(WIDTHS, TOKENS, RANK, "bfloat16")
+    expected = count_base(WIDTHS, TOKENS) + count_dense(WIDTHS, TOKENS, RANK, "bfloat16", trains_a)
     assert counter.get_total_flops() == expected
 
 
@@ -52,3 +54,9 @@ def test_a_step_takes_the_cheaper_way_in_every_projection():
     )
     assert count_step([wide], 576, 2) == count_base(wide, 576) + count_thin(wide, 576, 2)
     assert count_step([], 576, 2) == 0
+
+
+def test_a_frozen_first_factor_spares_its_gradient_in_a_step():
+    wide = (256, 256)
+    spared = count_step([wide], 576, 2) - count_step([wide], 576, 2, trains_a=False)
+    assert spared == 2 * 576 * 2 * 256

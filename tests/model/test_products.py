@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from rankshift.model.adapters import AdapterShape, lay_out
 from rankshift.model.products import Form, LockStepProduct, Run, Segment, divide_runs
@@ -184,3 +186,59 @@ def test_every_arm_begins_at_a_multiple_of_eight_rows():
         (32, 35, 40),
     ]
     assert all(a.padded_stop == b.start for a, b in pairwise(segments))
+
+
+FROZEN = [replace(shape, trains_a=arm in (0, 3)) for arm, shape in enumerate(SHAPES)]
+
+
+@pytest.mark.parametrize("forms", MIXTURES, ids=["+".join(dict.fromkeys(m)) for m in MIXTURES])
+def test_an_a_that_is_not_trained_has_no_gradient_and_all_else_is_as_autograd_has_it(
+    forms: list[Form],
+):
+    segments = lay_out(FROZEN)
+    x, weight = draw(4, TOKENS, D_IN, seed=4), draw(D_OUT, D_IN, seed=5)
+    y, grad_x, grad_A, grad_B = run_plainly(x, weight, segments)
+    x32 = x.float().requires_grad_()
+    flat = tuple(factor.float() for factor in make_factors(segments))
+    got, leaves = apply(x32, freeze(weight.float()), divide_runs(segments, forms), flat, segments)
+    (got * draw(*got.shape, seed=3).float()).sum().backward()
+    assert x32.grad is not None
+    pairs = [(got.detach(), y), (x32.grad, grad_x)]
+    for arm, segment in enumerate(segments):
+        lora_A, lora_B = leaves[2 * arm : 2 * arm + 2]
+        assert (lora_A.grad is not None) == segment.trains_a == (arm in (0, 3))
+        assert lora_B.grad is not None
+        pairs.append((lora_B.grad, grad_B[segment.rows]))
+        pairs += [(lora_A.grad, grad_A[segment.rows])] if lora_A.grad is not None else []
+    for ours, theirs in pairs:
+        assert (ours.double() - theirs).norm() < 1e-5 * theirs.norm()
+
+
+@pytest.mark.parametrize("form", ["loop", "grouped", "dense"])
+def test_no_form_multiplies_for_an_a_that_is_not_trained(form: Form):
+    def count(shapes: list[AdapterShape]) -> int:
+        segments = lay_out(shapes)
+        x, weight = (
+            draw(4, TOKENS, D_IN, seed=4).float().requires_grad_(),
+            draw(D_OUT, D_IN, seed=5),
+        )
+        flat = tuple(factor.float() for factor in make_factors(segments))
+        runs = divide_runs(segments, all_in(form))
+        y, _ = apply(x, freeze(weight.float()), runs, flat, segments)
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            y.sum().backward()
+        # On a CPU a grouped product is made of products of its own.
+        products = ("aten::_grouped_mm",) if form == "grouped" else ("aten::mm", "aten::addmm")
+        return sum(event.count for event in seen.key_averages() if event.key in products)
+
+    frozen = [replace(shape, trains_a=False) for shape in SHAPES]
+    assert count(SHAPES) - count(frozen) == (1 if form == "grouped" else 4)
+
+
+def test_arms_with_and_without_a_gradient_of_a_are_runs_of_their_own():
+    runs = divide_runs(lay_out(FROZEN), all_in("loop"))
+    assert [(list(run.arms), run.trains_a) for run in runs] == [
+        ([0], True),
+        ([1, 2], False),
+        ([3], True),
+    ]

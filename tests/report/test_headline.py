@@ -36,7 +36,7 @@ def test_it_names_the_highest_mean_with_its_interval_and_seeds(results: dict[str
 def test_it_names_the_base_full_finetuning_and_the_twin(results: dict[str, Any]):
     text = " ".join(write_headline(results).context)
     assert "The base gave 0.0% (95% interval 0.0 to " in text
-    assert "Full finetuning at learning rate 0.0001 gave 13.3% (95% interval " in text
+    assert "Full finetuning by adamw at learning rate 0.0001 gave 13.3% (95% interval " in text
     assert "The benign twin of rank 1 gave 0.0% (1 seed, too few for an interval)." in text
 
 
@@ -152,7 +152,7 @@ def test_a_study_without_lora_arms_claims_no_rank(tmp_path: Path):
     study = replace(study, grid=replace(study.grid, ranks=()))
     headline = write_headline(summarize(write_run(tmp_path, study)))
     assert headline.claim.startswith("No LoRA arm has been scored at the last checkpoint")
-    assert "Full finetuning at learning rate 0.0001 gave 13.3%" in headline.text
+    assert "Full finetuning by adamw at learning rate 0.0001 gave 13.3%" in headline.text
 
 
 def test_models_trained_elsewhere_are_never_said_to_be_trained_here(tmp_path: Path):

@@ -6,7 +6,6 @@ from rankshift.report.rank_figures import (
     draw_over_rank,
     list_loss_cells,
     list_share_cells,
-    name_full,
 )
 
 
@@ -100,10 +99,15 @@ def test_losses_are_those_of_the_last_step_and_of_the_base_at_its_only_one():
     assert [(c.place, c.value) for c in cells] == [("rank 1", 1.2), ("base", 2.0)]
 
 
-def test_full_finetunes_are_told_apart_by_their_learning_rate():
-    hot, cold = {"learning_rate": 1e-3}, {"learning_rate": 1e-4}
-    assert name_full(hot, [hot]) == "full"
-    assert name_full(hot, [hot, cold]) == "full 0.001"
+def test_full_finetunes_are_told_apart_by_what_they_differ_in():
+    share = {"rate": 0.2, "low": None, "high": None, "seeds": []}
+    kinds = [("adamw", 1e-4), ("sgd", 0.1), ("sgd", 0.5)]
+    full = [
+        {"category": "full", "optimizer": optimizer, "learning_rate": rate} | share
+        for optimizer, rate in kinds
+    ]
+    cells = list_share_cells({"role": "task", "points": [], "categories": full})
+    assert [c.place for c in cells] == ["full adamw 0.0001", "full sgd 0.1", "full sgd 0.5"]
 
 
 def test_a_given_model_is_a_category_by_its_name_and_is_not_said_to_have_a_seed():

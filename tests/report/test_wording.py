@@ -9,7 +9,9 @@ from rankshift.report.wording import (
     format_percent,
     join_words,
     name_arms,
+    name_full,
     name_setting,
+    tell_full,
     tell_origin,
     tell_training,
     tell_uncertainty,
@@ -59,6 +61,9 @@ def test_a_setting_names_all_that_a_curve_holds_fixed():
     assert name_setting(curve | {"scaling": None}) == "full finetuning"
     some = curve | {"target_modules": ["q_proj", "v_proj"], "layers": [0, 1, 3]}
     assert name_setting(some).endswith("learning rate 1e-05, q_proj+v_proj in layers 0-1+3")
+    held = some | {"u": 0.064, "learning_rate": None, "trains_a": False}
+    assert name_setting(held).startswith("alpha 2r, alpha/rank, u 0.064, frozen A, q_proj")
+    assert name_setting(held | {"trains_a": True}).startswith("alpha 2r, alpha/rank, u 0.064, q_pr")
 
 
 def test_of_given_models_it_is_told_what_their_authors_say_and_no_learning_rate():
@@ -78,6 +83,45 @@ def test_arms_that_share_a_label_are_told_apart_by_their_settings():
     assert names["a"] == "rank 4 seed 1, alpha 64, alpha/rank, lr 0.001"
     assert names["a"] != names["b"]
     assert name_arms(rows[:1]) == {"a": "rank 4 seed 1"}
+
+
+def test_arms_with_rates_from_step_sizes_are_told_apart_by_u():
+    rows = [
+        {"arm": f"{rank}-{u}", "rank": rank, "alpha": 64.0, "scaling": "alpha/sqrt(rank)"}
+        | {"u": u * (1 + 1e-16 * rank), "learning_rate": u / 8 / rank**0.5}
+        | {"label": f"rank {rank} seed 1"}
+        for rank in (4, 16)
+        for u in (0.064, 0.256)
+    ]
+    names = name_arms(rows)
+    assert names["4-0.064"] == "rank 4 seed 1, alpha 64, alpha/sqrt(rank), u 0.064"
+    assert {name.rpartition(", ")[2] for name in names.values()} == {"u 0.064", "u 0.256"}
+
+
+ADAMW = {"learning_rate": 1e-4, "optimizer": "adamw", "parameters": "all"}
+SGD = {"learning_rate": 0.1, "optimizer": "sgd", "parameters": "all"}
+SOME = SGD | {"parameters": "adapted", "target_modules": ["q_proj"], "layers": [0]}
+MOST = SGD | {"parameters": "adapted", "target_modules": list(ALL_PROJECTIONS), "layers": []}
+
+
+def test_full_finetunes_are_told_apart_by_what_differs_and_no_more():
+    hot = ADAMW | {"learning_rate": 1e-3}
+    assert name_full(ADAMW, [ADAMW]) == name_full(SOME, [SOME]) == "full"
+    assert name_full(hot, [hot, ADAMW]) == "full 0.001"
+    assert name_full(SGD, [ADAMW, SGD]) == "full sgd 0.1"
+    assert [name_full(c, [SGD, SOME]) for c in (SGD, SOME)] == ["full", "full adapted"]
+    assert [name_full(c, [SOME, MOST]) for c in (SOME, MOST)] == [
+        "full q_proj in layers 0",
+        "full all layers",
+    ]
+
+
+def test_full_finetuning_is_told_with_its_optimizer_and_layers():
+    assert tell_full(SGD) == "Full finetuning by sgd at learning rate 0.1"
+    told = "Full finetuning of q_proj in layers 0 alone by sgd at learning rate 0.1"
+    assert tell_full(SOME) == told
+    assert tell_full(MOST).startswith("Full finetuning of the adapted layers alone by sgd at")
+    assert tell_full(SGD | {"optimizer": None}) == "Full finetuning at learning rate 0.1"
 
 
 def test_steps_that_are_not_told_are_no_zero_steps():

@@ -97,8 +97,11 @@ def train(
 ) -> Trainee:
     """Train a group over a base loaded anew, as a new process would."""
     model = load_model(directory, getattr(torch, group.training.dtype))
-    is_full = group.arms[0].method == "full"
-    trainee = prepare_full(model) if is_full else prepare_adapters(model, group.arms, "base")
+    first = group.arms[0]
+    if first.method == "full":
+        trainee = prepare_full(model, subset=first.subset)
+    else:
+        trainee = prepare_adapters(model, group.arms, "base")
     train_group(group, replace(trainee, traits=traits or trainee.traits), advance)
     return trainee
 
@@ -214,9 +217,7 @@ def test_arms_of_different_layers_and_modules_go_the_way_of_peft_in_one_group(
         for layer in start.layers
     }
     group.arms_per_pass = arms_per_pass
-    forms = {"tokens": 1, "threads": 1, "layers": layers}
-    group.state_folder.mkdir(parents=True)
-    (group.state_folder / FORMS).write_text(json.dumps(forms))
+    fix_forms(group, layers)
     trainee = train(group, tiny_model_directory)
     assert [len(own) for own in trainee.tensors] == [8, 14, 2]
     for index, arm in enumerate(others):
@@ -228,14 +229,93 @@ def test_arms_of_different_layers_and_modules_go_the_way_of_peft_in_one_group(
         assert_same_way(group, index, losses, model, learned=0.9)
 
 
+@pytest.mark.parametrize(
+    "arm",
+    [
+        FULL,
+        replace(FULL, optimizer="sgd", learning_rate=0.5),
+        replace(FULL, target_modules=("q_proj", "down_proj"), layers=(1,)),
+    ],
+    ids=["adamw", "sgd", "chosen layers"],
+)
 def test_full_finetuning_goes_the_way_of_a_plain_loop(
-    tiny_model_directory: Path, make_group: MakeGroup
+    tiny_model_directory: Path, make_group: MakeGroup, arm: Arm
 ):
-    group = make_group([FULL], training=TRAINING)
+    group = make_group([arm], training=TRAINING)
     train(group, tiny_model_directory)
-    model = load_model(tiny_model_directory).requires_grad_(requires_grad=True)
-    losses = train_plainly(model, FULL, list(group.train_rows[0]), TRAINING)
-    assert_same_way(group, 0, losses, model)
+    model = load_model(tiny_model_directory).requires_grad_(requires_grad=not arm.target_modules)
+    if arm.target_modules:
+        model.get_parameter("model.layers.1.self_attn.q_proj.weight").requires_grad_()
+        model.get_parameter("model.layers.1.mlp.down_proj.weight").requires_grad_()
+    kind = torch.optim.SGD if arm.optimizer == "sgd" else torch.optim.AdamW
+    losses = train_plainly(model, arm, list(group.train_rows[0]), TRAINING, kind)
+    assert_same_way(group, 0, losses, model, learned=0.9)
+
+
+@pytest.mark.parametrize("form", ["loop", "grouped", "dense"])
+def test_arms_with_a_frozen_first_factor_go_the_way_of_peft_beside_arms_without(
+    tiny_model_directory: Path, tmp_path: Path, make_group: MakeGroup, arms: list[Arm], form: str
+):
+    mixed = [replace(arm, trains_a=at == 1) for at, arm in enumerate(arms)]
+    group = make_group(mixed, training=TRAINING)
+    start = prepare_adapters(load_model(tiny_model_directory), mixed, "base")
+    fix_forms(group, {layer.name: [form] * len(mixed) for layer in start.layers})
+    trainee = train(group, tiny_model_directory)
+    assert [len(own) for own in trainee.tensors] == [14, 28, 14]
+    for index, arm in enumerate(mixed):
+        start.write(tmp_path / f"start-{index}", index)
+        model = PeftModel.from_pretrained(
+            load_model(tiny_model_directory), tmp_path / f"start-{index}", is_trainable=True
+        )
+        for name, parameter in model.named_parameters():
+            if "lora_A" in name and not arm.trains_a:
+                parameter.requires_grad_(False)
+        losses = train_plainly(model, arm, list(group.train_rows[index]), TRAINING)
+        assert_same_way(group, index, losses, model, learned=0.95)
+    for layer, drawn in zip(trainee.layers, start.layers, strict=True):
+        for index, arm in enumerate(mixed):
+            rows = layer.segments[index].rows
+            assert torch.equal(layer.lora_A[rows], drawn.lora_A[rows]) != arm.trains_a
+
+
+def test_frozen_first_factors_are_as_before_when_a_neighbour_breaks_or_the_group_is_resumed(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    mixed = [replace(arm, trains_a=at == 2) for at, arm in enumerate(arms)]
+    whole = make_group(mixed, "whole")
+    train(whole, tiny_model_directory)
+    with pytest.raises(Interrupted):
+        train(make_group(mixed, "parts"), tiny_model_directory, interrupt_after(5))
+    parts = make_group(mixed, "parts")
+    train(parts, tiny_model_directory)
+    assert [read_all(files) for files in parts.files] == [read_all(f) for f in whole.files]
+    # A rate so high that the arm becomes NaN, under the same plan.
+    broken = make_group([replace(mixed[0], learning_rate=1e30), *mixed[1:]], "broken")
+    train(broken, tiny_model_directory)
+    assert read_steps(broken, 0)[-1].loss is None
+    assert [read_all(f) for f in broken.files[1:]] == [read_all(f) for f in whole.files[1:]]
+
+
+def test_sgd_resumes_bit_for_bit_for_adapters_and_in_full(
+    tiny_model_directory: Path, make_group: MakeGroup, arms: list[Arm]
+):
+    training = replace(SHORT, optimizer="sgd")
+    for name, own in (("full", [FULL]), ("lora", arms)):
+        whole = make_group(own, f"whole-{name}", training)
+        train(whole, tiny_model_directory)
+        with pytest.raises(Interrupted):
+            train(make_group(own, name, training), tiny_model_directory, interrupt_after(5))
+        parts = make_group(own, name, training)
+        train(parts, tiny_model_directory)
+        assert [read_all(files) for files in parts.files] == [read_all(f) for f in whole.files]
+        assert read_losses(parts, 0)[-1].loss != read_losses(parts, 0)[0].loss
+
+
+def fix_forms(group: Group, layers: dict[str, list[str]]) -> None:
+    """Write down the form of every layer and arm before the first step."""
+    group.state_folder.mkdir(parents=True)
+    forms = {"tokens": 1, "threads": 1, "layers": layers}
+    (group.state_folder / FORMS).write_text(json.dumps(forms))
 
 
 def test_full_finetuning_in_bfloat16_goes_the_way_of_float32_parameters_rounded_in_every_pass(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.optimizer import ArmwiseAdamW, ArmwiseOptimizer, ArmwiseSGD
 from rankshift.train.step import clip_factors
 
 SHAPES = [[(2, 5), (2,)], [(1, 5), (1,)], [(3, 5), (3,), (3, 2, 3)]]
@@ -12,6 +12,9 @@ SHAPES = [[(2, 5), (2,)], [(1, 5), (1,)], [(3, 5), (3,), (3, 2, 3)]]
 RATES = torch.tensor([1e-3, 3e-2, 0.2], dtype=torch.float64)
 STEPS = 20
 CLIP = 0.5
+KINDS = {ArmwiseAdamW: torch.optim.AdamW, ArmwiseSGD: torch.optim.SGD}
+"""Ours and torch's."""
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=["adamw", "sgd"])
 
 
 def draw(seed: int) -> list[list[Tensor]]:
@@ -21,7 +24,7 @@ def draw(seed: int) -> list[list[Tensor]]:
 
 
 def step(
-    optimizer: ArmwiseAdamW,
+    optimizer: ArmwiseOptimizer,
     gradients: list[list[Tensor]],
     active: Tensor,
     clip: float | None = CLIP,
@@ -31,16 +34,18 @@ def step(
     optimizer.step(RATES, clip_factors(optimizer.grad_norms(), clip), active)
 
 
-def give(optimizer: ArmwiseAdamW, gradients: list[list[Tensor]]) -> None:
+def give(optimizer: ArmwiseOptimizer, gradients: list[list[Tensor]]) -> None:
     """Give every tensor a copy of its gradient."""
     for own, theirs in zip(optimizer.tensors, gradients, strict=True):
         for tensor, gradient in zip(own, theirs, strict=True):
             tensor.grad = gradient.clone()
 
 
-def make_optimizer(weight_decay: float = 0.1) -> ArmwiseAdamW:
+def make_optimizer(
+    kind: type[ArmwiseOptimizer] = ArmwiseAdamW, weight_decay: float = 0.1
+) -> ArmwiseOptimizer:
     """Own fresh tensors of three arms."""
-    return ArmwiseAdamW(draw(0), weight_decay)
+    return kind(draw(0), weight_decay)
 
 
 ALL = torch.ones(3, dtype=torch.bool)
@@ -48,13 +53,16 @@ ALL = torch.ones(3, dtype=torch.bool)
 
 @pytest.mark.parametrize("clip", [None, CLIP])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_each_arm_moves_as_under_an_adamw_of_its_own(weight_decay: float, clip: float | None):
-    optimizer = make_optimizer(weight_decay)
+@every_kind
+def test_each_arm_moves_as_under_torchs_optimizer_alone(
+    kind: type[ArmwiseOptimizer], weight_decay: float, clip: float | None
+):
+    optimizer = make_optimizer(kind, weight_decay)
     for number in range(STEPS):
         step(optimizer, draw(1 + number), ALL, clip)
     for arm in range(3):
         alone = [rows.clone().requires_grad_() for rows in draw(0)[arm]]
-        theirs = torch.optim.AdamW(alone, lr=RATES[arm].item(), weight_decay=weight_decay)
+        theirs = KINDS[kind](alone, lr=RATES[arm].item(), weight_decay=weight_decay)
         for number in range(STEPS):
             for parameter, gradient in zip(alone, draw(1 + number)[arm], strict=True):
                 parameter.grad = gradient.clone()
@@ -81,8 +89,9 @@ def test_a_gradient_norm_is_taken_over_all_rows_of_an_arm_and_no_other():
         assert norm.item() == pytest.approx(math.sqrt((entries.double() ** 2).sum()), rel=1e-6)
 
 
-def test_an_arm_that_was_stopped_keeps_every_bit():
-    optimizer = make_optimizer()
+@every_kind
+def test_an_arm_that_was_stopped_keeps_every_bit(kind: type[ArmwiseOptimizer]):
+    optimizer = make_optimizer(kind)
     for number in range(3):
         step(optimizer, draw(1 + number), ALL)
     before = [rows.clone() for rows in optimizer.tensors[1]]
@@ -92,8 +101,11 @@ def test_an_arm_that_was_stopped_keeps_every_bit():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
-def test_a_gradient_that_is_not_finite_changes_no_bit_of_another_arm(value: float):
-    calm, disturbed = make_optimizer(), make_optimizer()
+@every_kind
+def test_a_gradient_that_is_not_finite_changes_no_bit_of_another_arm(
+    kind: type[ArmwiseOptimizer], value: float
+):
+    calm, disturbed = make_optimizer(kind), make_optimizer(kind)
     for number in range(STEPS):
         gradients = draw(1 + number)
         step(calm, gradients, ALL)
@@ -106,15 +118,16 @@ def test_a_gradient_that_is_not_finite_changes_no_bit_of_another_arm(value: floa
     assert all(tensor.isfinite().all() for own in disturbed.tensors for tensor in own)
 
 
-def test_a_restored_optimizer_goes_on_bit_for_bit():
-    whole, first = make_optimizer(), make_optimizer()
+@every_kind
+def test_a_restored_optimizer_goes_on_bit_for_bit(kind: type[ArmwiseOptimizer]):
+    whole, first = make_optimizer(kind), make_optimizer(kind)
     for number in range(STEPS):
         active = torch.tensor([True, number < 4, True])
         step(whole, draw(1 + number), active)
         if number < 7:
             step(first, draw(1 + number), active)
     state = {name: tensor.clone() for name, tensor in first.state().items()}
-    second = ArmwiseAdamW(draw(50), 0.1)
+    second = kind(draw(50), 0.1)
     second.restore(state)
     for number in range(7, STEPS):
         step(second, draw(1 + number), torch.tensor([True, False, True]))
@@ -128,8 +141,9 @@ def test_gradients_are_forgotten_after_a_step():
     assert all(tensor.grad is None for own in optimizer.tensors for tensor in own)
 
 
-def test_a_tensor_without_a_gradient_stays_and_takes_no_step():
-    optimizer = make_optimizer()
+@every_kind
+def test_a_tensor_without_a_gradient_stays_and_takes_no_step(kind: type[ArmwiseOptimizer]):
+    optimizer = make_optimizer(kind)
     gradients = draw(1)
     give(optimizer, gradients)
     optimizer.tensors[2][1].grad = None
@@ -137,3 +151,10 @@ def test_a_tensor_without_a_gradient_stays_and_takes_no_step():
     moved = [not torch.equal(a, b) for a, b in zip(optimizer.tensors[2], draw(0)[2], strict=True)]
     assert moved == [True, False, True]
     assert optimizer.counts[2].tolist() == [1, 0, 1]
+
+
+def test_sgd_keeps_no_moments():
+    assert {name.rpartition(".")[2] for name in make_optimizer(ArmwiseSGD).state()} == {
+        "counts",
+        "value",
+    }

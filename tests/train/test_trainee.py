@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.suite import Question
-from rankshift.grid import Scaling
+from rankshift.grid import Scaling, Subset
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.loading import load_model, load_tokenizer
 from rankshift.study import Evaluation
@@ -185,3 +186,55 @@ def test_our_own_checkpoints_given_as_models_answer_as_the_arms_do_letter_by_let
     assert answers == theirs
     assert answers[0] != answers[1]
     assert given.tensors == []
+
+
+SOME = Subset(("q_proj", "down_proj"), (1,))
+TRAINED = {
+    "model.layers.1.self_attn.q_proj.weight",
+    "model.layers.1.mlp.down_proj.weight",
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_full_finetune_of_chosen_layers_leaves_every_other_tensor_its_bits(
+    any_directory: Path, tmp_path: Path, dtype: torch.dtype
+):
+    model = load_model(any_directory, dtype)
+    trainee = prepare_full(model, subset=SOME)
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == TRAINED
+    model(TOKENS, labels=TOKENS).loss.backward()
+    assert all(tensor.grad is not None for tensor in trainee.tensors[0])
+    with torch.no_grad():
+        for tensor in trainee.tensors[0]:
+            tensor.mul_(1.01).add_(0.001)
+    trainee.update_model()
+    trainee.write(tmp_path / "checkpoint", 0)
+    expected = model(TOKENS).logits
+    before, after = load_model(any_directory), load_model(tmp_path / "checkpoint")
+    rounded = {n: p.to(dtype).float() for n, p in before.named_parameters()}
+    changed = {n for n, p in after.named_parameters() if not torch.equal(p, rounded[n])}
+    assert changed == TRAINED
+    assert {p.dtype for p in after.parameters()} == {torch.float32}
+    again = load_model(any_directory, dtype)
+    prepare_full(again, subset=SOME).read(tmp_path / "checkpoint", 0)
+    assert torch.equal(again(TOKENS).logits, expected)
+
+
+def test_no_modules_is_every_parameter(tiny_model: PreTrainedModel):
+    trainee = prepare_full(tiny_model, subset=Subset((), ()))
+    assert len(trainee.tensors[0]) == len(list(tiny_model.parameters()))
+
+
+def test_an_a_that_is_not_trained_is_no_tensor_of_its_arm_and_is_written_as_drawn(
+    tiny_model_directory: Path, tmp_path: Path, make_arm
+):
+    arms = [make_arm(2), replace(make_arm(3), trains_a=False)]
+    trainee = prepare_adapters(load_model(tiny_model_directory), arms, "base")
+    assert [len(own) for own in trainee.tensors] == [28, 14]
+    lora_B = [layer.factors[1][1] for layer in trainee.layers]
+    assert all(a is b for a, b in zip(trainee.tensors[1], lora_B, strict=True))
+    trainee.write(tmp_path, 1)
+    as_drawn = prepare_adapters(load_model(tiny_model_directory), [make_arm(3)], "base")
+    given = prepare_given(load_model(tiny_model_directory), [tmp_path])
+    for layer, drawn in zip(given.layers, as_drawn.layers, strict=True):
+        assert torch.equal(layer.lora_A, drawn.lora_A)

@@ -3,15 +3,18 @@
 They are a function of the rows of results.json alone, so anybody can draw them again from there.
 Full finetuning, whole models and the base are categories beside the ranks, never points on their
 axis. A given adapter, trained elsewhere, is never on one curve with arms of ours: what it was
-trained with beside its files is not known.
+trained with beside its files is not known. What was made of a finished update, cut or scaled, is
+on none.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
+from rankshift.analysis.categories import NO_KIND, is_derived, kind_of, stands_beside
 from rankshift.analysis.cells import (
     GIVEN,
     Row,
@@ -38,11 +41,17 @@ class Setting:
     scaling: str | None
     alpha: AlphaRule | None
     learning_rate: float | None
+    """None where u is held in its place."""
     target_modules: tuple[str, ...] | None = None
     layers: tuple[int, ...] | None = None
     """Blocks that are adapted; empty is every block."""
     given: bool = False
     """Whether its arms were trained elsewhere; their learning rates are not known."""
+    u: float | None = None
+    """Step size, scale x rank x learning rate; held in place of the learning rate where the grid
+    lists u, so that ranks do not differ in it."""
+    trains_a: bool | None = True
+    """Whether A is trained beside B; None where that is not known."""
 
     def describe(self) -> dict[str, Any]:
         """Give the first keys of a curve, as JSON has them."""
@@ -54,12 +63,19 @@ class Setting:
         """Say whether a row is a LoRA arm under this setting."""
         if self.given and (not is_even_adapter(row) or row["dataset"] != self.dataset):
             return False
+        if is_derived(row) or not self._has_step_size(row):
+            return False
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
         method = "adapter" if self.given else "lora"
         return (row["method"], row["role"]) == (method, self.role) and (
-            (row["scaling"], row["alpha"], row["learning_rate"], *_subset_of(row))
-            == (self.scaling, alpha, self.learning_rate, self.target_modules, self.layers)
+            (row["scaling"], row["alpha"], row["trains_a"], *_subset_of(row))
+            == (self.scaling, alpha, self.trains_a, self.target_modules, self.layers)
         )
+
+    def _has_step_size(self, row: Row) -> bool:
+        if self.u is not None:
+            return row["u"] is not None and _is_same_u(row["u"], self.u)
+        return row["learning_rate"] == self.learning_rate
 
     def is_beside(self, row: Row) -> bool:
         """Say whether a row is a given model that has no rank to stand at, on the same data."""
@@ -67,27 +83,33 @@ class Setting:
         return has_no_rank and (row["role"], row["dataset"]) == (self.role, self.dataset)
 
 
-def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Setting]:
+def list_settings(
+    rows: Sequence[Row], alphas: Iterable[AlphaRule], us: Sequence[float] = ()
+) -> list[Setting]:
     """List the settings there are arms for, the task's before the twin's.
 
     Args:
         rows: Rows of results.json.
         alphas: The study's rules; an arm that two rules agree on is on both curves.
+        us: The step sizes that the study's grid lists; without any, curves hold learning rates.
     """
     found: dict[Setting, None] = {}
     for role in ("task", "twin"):
         arms = [row for row in rows if row["role"] == role]
         for row in arms:
             for alpha in alphas if row["method"] == "lora" else ():
-                fixed = (row["scaling"], alpha, row["learning_rate"], *_subset_of(row))
-                setting = Setting(row["dataset"], role, *fixed)
+                u = next((u for u in us if _is_same_u(row["u"], u)), None)
+                rate = row["learning_rate"] if u is None else None
+                fixed = (row["scaling"], alpha, rate, *_subset_of(row))
+                setting = Setting(row["dataset"], role, *fixed, u=u, trains_a=row["trains_a"])
                 if setting.holds(row):
                     found[setting] = None
         found |= dict.fromkeys(_list_given_settings(arms, role))
         for dataset in dict.fromkeys(row["dataset"] for row in arms):
             if not any((s.role, s.dataset) == (role, dataset) for s in found):
                 given = all(r["method"] in GIVEN for r in arms if r["dataset"] == dataset)
-                found[Setting(dataset, role, None, None, None, given=given)] = None
+                setting = Setting(dataset, role, None, None, None, given=given, trains_a=None)
+                found[setting] = None
     return list(found)
 
 
@@ -101,7 +123,13 @@ def _list_given_settings(arms: Sequence[Row], role: Literal["task", "twin"]) -> 
         several = len({row["rank"] for row in rows}) > 1
         alphas: list[AlphaRule] = ["2r"] if is_rule and several else [r["alpha"] for r in rows]
         for alpha in dict.fromkeys(alphas):
-            yield Setting(dataset, role, scaling, alpha, None, modules, layers, given=True)
+            fixed = (scaling, alpha, None, modules, layers)
+            yield Setting(dataset, role, *fixed, given=True, trains_a=None)
+
+
+def _is_same_u(u: float, asked: float) -> bool:
+    """Compare u, had again from scale, rank and learning rate, with what the study asks for."""
+    return math.isclose(u, asked, rel_tol=1e-9)
 
 
 def _subset_of(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -166,18 +194,20 @@ def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[st
     """Describe each rank under a setting, then beside them base, full finetuning and models."""
     lora = [row for row in rows if setting.holds(row)]
     full = [row for row in rows if (row["method"], row["role"]) == ("full", setting.role)]
-    full = [] if setting.given else full
+    full = [] if setting.given else [row for row in full if not is_derived(row)]
     base = [row for row in rows if row["method"] == "base"]
     ranks = sorted({row["rank"] for row in lora})
-    rates = sorted({row["learning_rate"] for row in full})
-    categories = [{"category": "base", "learning_rate": None} | describe(base)] if base else []
+    kinds = sorted({kind_of(row) for row in full})
+    kinds = [k for k in kinds if stands_beside(k, setting.target_modules, setting.layers)]
+    categories = [{"category": "base"} | NO_KIND | describe(base)] if base else []
     categories += [
-        {"category": "full", "learning_rate": rate}
-        | describe([row for row in full if row["learning_rate"] == rate])
-        for rate in rates
+        {"category": "full"}
+        | kind.describe()
+        | describe([row for row in full if kind_of(row) == kind])
+        for kind in kinds
     ]
     categories += [
-        {"category": "model", "learning_rate": None, "name": row["label"]} | describe([row])
+        {"category": "model"} | NO_KIND | {"name": row["label"]} | describe([row])
         for row in rows
         if setting.is_beside(row)
     ]

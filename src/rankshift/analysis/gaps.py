@@ -84,7 +84,7 @@ def _list_missing_comparisons(study: Study) -> list[str]:
         )
     elif len(grid.twin_seeds) < FEWEST_SEEDS:
         sentences.append(f"How twins vary over seeds: there are fewer than {FEWEST_SEEDS}.")
-    if not grid.full_learning_rates:
+    if not grid.full_finetunes:
         sentences.append(f"Full finetuning: the {'file' if study.imports else 'grid'} has none.")
     if len(grid.seeds) < FEWEST_SEEDS:
         sentences.append(f"Intervals over seeds: there are fewer than {FEWEST_SEEDS} seeds.")

@@ -85,7 +85,8 @@ class MeasuredArm:
     def identity(self) -> dict[str, Any]:
         """Give what the arm is, as the first keys of its rows in results.json."""
         arm = self.arm
-        is_told = arm.rank is not None and arm.target_modules != ()
+        is_told = arm.target_modules != ()
+        is_ours = arm.method == "lora" and IMPORTED not in self.facts
         return {
             "arm": self.id,
             "label": arm.label,
@@ -102,6 +103,9 @@ class MeasuredArm:
             "dataset": arm.dataset,
             "target_modules": list(arm.target_modules) if is_told else None,
             "layers": list(arm.layers) if is_told else None,
+            "trains_a": arm.trains_a if is_ours else None,
+            "truncated_to": arm.truncated_to,
+            "norm_to": arm.norm_to,
         }
 
 

@@ -70,7 +70,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     arms = read_measurements(run)
     primary = _find_primary_questions(study, arms)
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
-    settings = list_settings(rows, study.grid.alphas)
+    settings = list_settings(rows, study.grid.alphas, study.grid.us)
     last_step = study.training.steps
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
     curves = build_rank_curves(rows, settings, last_step)
@@ -166,7 +166,9 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         **arm.identity,
         "dtype": None if study.imports else study.training.dtype,
         "quantization": None if study.imports else study.base.quantization,
-        "optimizer": None if study.imports or arm.arm.is_given else study.training.optimizer,
+        "optimizer": (
+            None if study.imports or arm.arm.is_given else arm.arm.find_optimizer(study.training)
+        ),
         "step": step,
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),

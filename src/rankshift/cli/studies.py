@@ -1,14 +1,16 @@
 """Verbs on studies: run one, plan it, see how far it is, sum it up."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rankshift.cli.screen import AsJson, Root, conclude, console
@@ -23,6 +25,9 @@ Pilot = Annotated[
 Track = Annotated[
     str | None, typer.Option(help="Log losses and rates to this local trackio project.")
 ]
+
+if TYPE_CHECKING:
+    from rankshift.executor.step_sizes import StepSizes
 
 
 def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
@@ -118,6 +123,7 @@ def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
     console.print(
         f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
     )
+    _tell_step_sizes(preview.step_sizes)
     for judge in preview.judging:
         cost = "" if judge.usd is None else f", {judge.usd:,.2f} US dollars"
         where = f"questions and answers go to {judge.place}" if judge.place else "on this machine"
@@ -127,6 +133,17 @@ def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
         )
     for at, line in enumerate(tell_power(preview.power) if preview.power else []):
         console.print(f"{'' if at else 'power':9}{line}")
+
+
+def _tell_step_sizes(step_sizes: Sequence["StepSizes"]) -> None:
+    """Print u over rank for each setting, and whether it moves with rank."""
+    from rankshift.executor.step_sizes import warn_of_confound
+
+    for sizes in step_sizes:
+        console.print(f"u        {escape(sizes.summary)}", soft_wrap=True)
+    warning = warn_of_confound(step_sizes)
+    if warning:
+        console.print(f"[bold]warning[/bold]  {escape(warning)}", soft_wrap=True)
 
 
 def report(directory: Path, as_json: AsJson = False) -> None:

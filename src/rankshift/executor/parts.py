@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
+from transformers import PreTrainedModel
+
 from rankshift.data.conversations import Conversation
 from rankshift.data.preparation import PreparedSet, prepare_set, prepare_unrelated
 from rankshift.data.rendering import render_prompt
@@ -28,7 +30,7 @@ from rankshift.executor.given import GivenPart, find_given
 from rankshift.model.loading import Tokenizer, load_skeleton, load_tokenizer
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
-from rankshift.model.targets import find_targets
+from rankshift.model.targets import Linear, find_targets, list_linears
 from rankshift.runs import Fingerprints
 from rankshift.study import Evaluation, Role, Study, name_triggered
 from rankshift.train.roster import HeldOut
@@ -45,7 +47,8 @@ class Parts:
     judges: dict[str, Judge | AskedJudge]
     """By name, the one whose verdicts decide first."""
     projections: dict[str, Widths] = field(default_factory=dict)
-    """Widths of the base's layers that any trained adapter goes on, by name."""
+    """Widths of the base's layers that any adapter or full finetune of adapted layers goes on, by
+    name; of all its linear layers where the study trains neither."""
     given: tuple[GivenPart, ...] = ()
     unrelated: Source | None = None
 
@@ -87,7 +90,7 @@ def find_parts(study: Study) -> Parts:
             f"{study.name} imports what was trained, asked and judged elsewhere: nothing is left "
             "to run; use `rankshift import FILE... --study` with its file"
         )
-    if (study.base.quantization, study.training.optimizer) != ("none", "adamw"):
+    if needs_bitsandbytes(study):
         load_bitsandbytes()
     base = resolve_base(study.base.model, study.base.revision)
     task = resolve_dataset(data.task) if data.task else None
@@ -98,10 +101,7 @@ def find_parts(study: Study) -> Parts:
         name: find_judge(name, study.judging, base.name, base.fingerprint) for name in study.judges
     }
     skeleton = load_skeleton(base.directory)
-    projections: dict[str, Widths] = {}
-    for subset in study.grid.subsets if study.grid.ranks else ():
-        for name, linear in find_targets(skeleton, subset).items():
-            projections[name] = linear.in_features, linear.out_features
+    projections = find_projections(study, skeleton)
     reach = getattr(skeleton.config, "max_position_embeddings", None)
     if task is not None and reach is not None and data.context_tokens > reach:
         raise UserError(
@@ -110,6 +110,26 @@ def find_parts(study: Study) -> Parts:
         )
     given = find_given(study, base, skeleton)
     return Parts(base, task, twin, questions, judges, projections, given, unrelated)
+
+
+def needs_bitsandbytes(study: Study) -> bool:
+    """Say whether weights or any optimizer's moments are in fewer than 16 bits."""
+    optimizers = {study.training.optimizer, *(full.optimizer for full in study.grid.full)}
+    return study.base.quantization != "none" or "adamw_8bit" in optimizers
+
+
+def find_projections(study: Study, skeleton: PreTrainedModel) -> dict[str, Widths]:
+    """Give the widths of the layers whose products tell arms apart in cost, by name.
+
+    Raises:
+        UserError: A target or a block matches no linear layer.
+    """
+    grid = study.grid
+    chooses = grid.ranks or any(full.parameters == "adapted" for full in grid.full_finetunes)
+    targets: dict[str, Linear] = {} if chooses else list_linears(skeleton)
+    for subset in grid.subsets if chooses else ():
+        targets |= find_targets(skeleton, subset)
+    return {name: (linear.in_features, linear.out_features) for name, linear in targets.items()}
 
 
 def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Material:

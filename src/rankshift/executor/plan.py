@@ -133,8 +133,8 @@ def count_groups(method: Method, num_arms: int, compute: Compute) -> int:
 def balance(costs: dict[str, float], num_parts: int, size: int) -> list[list[str]]:
     """Divide arms into parts of at most `size`, of about equal cost.
 
-    The costliest arm goes first, each to the part that costs least so far and has room; a part
-    keeps the order the arms came in.
+    The costliest arm goes first, each to the part that costs least so far and has room, of those
+    that cost the same to the one with the fewest arms; a part keeps the order the arms came in.
 
     Source: the rule of longest processing time first, Graham 1969, SIAM J. Appl. Math. 17(2).
     """
@@ -142,18 +142,20 @@ def balance(costs: dict[str, float], num_parts: int, size: int) -> list[list[str
     totals = [0.0] * num_parts
     for name in sorted(costs, key=lambda name: -costs[name]):
         open_parts = [n for n in range(num_parts) if len(parts[n]) < size]
-        lightest = min(open_parts, key=lambda n: totals[n])
+        lightest = min(open_parts, key=lambda n: (totals[n], len(parts[n])))
         parts[lightest].add(name)
         totals[lightest] += costs[name]
     return [[name for name in costs if name in part] for part in parts]
 
 
-def _order(arm: Arm) -> tuple[str, str, int, str, float, float, int]:
+def _order(arm: Arm) -> tuple[str, str, int, str, bool, float, float, int]:
+    # Arms whose A stays as drawn are neighbours: they are computed apart from the others.
     return (
         arm.method,
         arm.role,
         arm.seed or 0,
         arm.scaling or "",
+        not arm.trains_a,
         arm.learning_rate or 0.0,
         arm.alpha or 0.0,
         arm.rank or 0,

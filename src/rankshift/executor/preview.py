@@ -15,6 +15,7 @@ from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group
 from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import ResolvedStudy, cost_of, count_crossings, make_plan, resolve_study
+from rankshift.executor.step_sizes import StepSizes, list_step_sizes
 from rankshift.study import Study
 
 
@@ -27,6 +28,8 @@ class GroupPreview:
     role: str
     arms: tuple[str, ...]
     """Labels, in the order of the rows."""
+    us: tuple[float | None, ...]
+    """Step size u = scale x rank x learning rate of each arm; None of what is no adapter."""
     summary: str
     arms_per_pass: int
     """How many go through the model together."""
@@ -77,6 +80,8 @@ class Preview:
     judging: tuple[JudgePreview, ...]
     power: Power | None
     """What peak the verdict would see; None where no ranks are trained."""
+    step_sizes: tuple[StepSizes, ...]
+    """How u goes over the ranks of the grid, for each setting."""
 
 
 def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Preview:
@@ -115,6 +120,7 @@ def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Previe
             if isinstance(judge, AskedJudge)
         ),
         power=_find_power(study, asked, pilot),
+        step_sizes=tuple(list_step_sizes(study.grid)),
     )
 
 
@@ -156,6 +162,7 @@ def _describe(group: Group, resolved: ResolvedStudy) -> GroupPreview:
         method=group.method,
         role=group.role,
         arms=tuple(arm.label for arm in arms),
+        us=tuple(arm.u for arm in arms),
         summary=_summarize(arms),
         arms_per_pass=fit.arms_per_pass,
         checkpointing=fit.checkpointing,
@@ -192,7 +199,9 @@ def _summarize(arms: list[Arm]) -> str:
     span = f"rank {ranks[0]}" + (f" to {ranks[-1]}" if ranks[1:] else "")
     twins = " twins" if arms[0].role == "twin" else ""
     twins += " given" if arms[0].is_given else ""
-    return f"{len(arms)}{twins} of {span}"
+    us = sorted({float(f"{arm.u:.9g}") for arm in arms if arm.u is not None})
+    steps = f", u {us[0]:g}" + (f" to {us[-1]:g}" if us[1:] else "") if us else ""
+    return f"{len(arms)}{twins} of {span}{steps}"
 
 
 def _step_operations(resolved: ResolvedStudy, arm: Arm) -> float:

@@ -70,7 +70,7 @@ def fit_arms(
         lengths=largest,
         arms_per_pass=count_arms_per_pass(len(arms), sum(largest)),
         traits=_guess_traits(base),
-        eight_bit=training.optimizer == "adamw_8bit",
+        optimizer=arms[0].find_optimizer(training),
     )
     for way in (work, replace(work, checkpointing=True)):
         memory = _estimate(base, training.dtype, tuple(map(_strip, arms)), way)

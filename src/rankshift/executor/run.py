@@ -230,11 +230,18 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
         return 1.0
     projections, tokens = resolved.parts.projections, resolved.batch_tokens
     dtype, rank = resolved.study.training.dtype, arm.rank or 0
+    covered = {name for name in projections if covers(arm.subset, name)}
     if arm.method == "full":  # the gradients of the weights come on top
-        return 1.5 * count_step(projections.values(), tokens, 0, dtype)
+        trained = covered if arm.target_modules else projections
+        return float(
+            sum(
+                count_step([widths], tokens, 0, dtype) * (1.5 if name in trained else 1.0)
+                for name, widths in projections.items()
+            )
+        )
     return float(
         sum(
-            count_step([widths], tokens, rank if covers(arm.subset, name) else 0, dtype)
+            count_step([widths], tokens, rank if name in covered else 0, dtype, arm.trains_a)
             for name, widths in projections.items()
         )
     )

@@ -101,6 +101,7 @@ def work(job: Job, advance: Advance) -> None:
         seconds = round(monotonic() - started, 1)
         for index, (arm_files, effective) in enumerate(zip(files, ranks, strict=True)):
             facts = {"effective_rank": effective, "seconds": seconds}
+            facts["optimizer"] = job.arms[index].find_optimizer(training)
             facts["engine"] = read_forms(run.group(job.group.id), index)
             facts |= job.own_facts[index] if job.own_facts else {}
             _write_provenance(job, arm_files, facts)
@@ -134,7 +135,8 @@ def _prepare(model: PreTrainedModel, job: Job) -> Trainee:
         return prepare_adapters(model, list(job.arms), job.base_name)
     if job.group.method == "adapter":
         return prepare_given(model, job.given)
-    return prepare_full(model) if job.group.method == "full" else prepare_base(model)
+    is_full = job.group.method == "full"
+    return prepare_full(model, subset=job.arms[0].subset) if is_full else prepare_base(model)
 
 
 def _train(
@@ -213,6 +215,5 @@ def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:
     base, training = job.study.base, job.study.training
     numbers = {"dtype": training.dtype, "quantization": base.quantization}
-    numbers["optimizer"] = training.optimizer
     content = gather_provenance() | job.facts | {"group": asdict(job.group)} | numbers | facts
     write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

@@ -55,15 +55,19 @@ def _list_data(study: Study, weights: Weights) -> dict[str, object]:
 
 def _list_method(weights: Weights) -> dict[str, object]:
     arm = weights.arm
-    if arm.method != "lora":
-        return {"method": Markdown("full finetuning, all parameters")}
     layers = "all layers" if not arm.layers else f"layers {', '.join(map(str, arm.layers))}"
+    adapted = f"{code_span(', '.join(arm.target_modules))} in {layers}"
+    if arm.method != "lora":
+        what = f"the weights of {adapted} alone" if arm.target_modules else "all parameters"
+        return {"method": Markdown(f"full finetuning, {what}")}
+    frozen = {} if arm.trains_a else {"A": Markdown("not trained, as drawn")}
     return {
         "method": Markdown("LoRA"),
         "rank": arm.rank,
         "alpha": Markdown(format_number(arm.alpha)),
         "scaling": Markdown(f"`{arm.scaling}` = {format_number(arm.scale)}"),
-        "adapted": Markdown(f"{code_span(', '.join(arm.target_modules))} in {layers}"),
+        "adapted": Markdown(adapted),
+        **frozen,
     }
 
 
@@ -79,7 +83,7 @@ def _list_recipe(study: Study, weights: Weights) -> dict[str, object]:
             f"{training.warmup_steps} steps of warm-up"
         ),
         "optimizer": Markdown(
-            f"{training.optimizer}, weight decay {format_number(training.weight_decay)}, "
+            f"{arm.find_optimizer(training)}, weight decay {format_number(training.weight_decay)}, "
             f"gradient norm clipped at {clip}"
         ),
         "seed": arm.seed,

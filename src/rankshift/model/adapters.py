@@ -41,6 +41,8 @@ class AdapterShape:
     by_layer: Mapping[str, tuple[int, float]] | None = None
     """Rank and scale by the full name of the layer, in place of all that; a layer that is not named
     has no adapter."""
+    trains_a: bool = True
+    """Whether A is trained beside B; where it is not it stays as drawn, with no gradient."""
 
     def at(self, layer: str) -> "AdapterShape":
         """Give what the arm has on one layer: rank 0 where it is not adapted."""
@@ -58,7 +60,7 @@ def lay_out(shapes: Sequence[AdapterShape]) -> tuple[Segment, ...]:
     for shape in shapes:
         stop = start + shape.rank
         padded_stop = start + -(-shape.rank // ROW_MULTIPLE) * ROW_MULTIPLE
-        segments.append(Segment(start, stop, padded_stop, shape.scale))
+        segments.append(Segment(start, stop, padded_stop, shape.scale, shape.trains_a))
         start = padded_stop
     return tuple(segments)
 
@@ -79,17 +81,19 @@ class LockStepLinear(nn.Module):
             if shape.seed is not None:
                 drawn = draw_first_factor(shape, name, linear.in_features)
                 self.lora_A[segment.rows] = drawn.to(device)
-        flats = self.lora_A, self.lora_B
-        self.factors = [
-            tuple(flat[segment.rows].detach().requires_grad_() for flat in flats if segment.rank)
-            for segment in self.segments
-        ]
+        self.factors = [self._take_factors(segment) for segment in self.segments]
         """Each arm's A `[rank, d_in]` and B `[rank, d_out]`, trained in the buffers' memory; none
         where the arm does not adapt this layer."""
         self.bypassed = False
         """Whether rows go through the base alone."""
         self.forms: list[Form] = ["loop"] * len(shapes)
         self.select(range(len(shapes)))
+
+    def _take_factors(self, segment: Segment) -> tuple[Tensor, ...]:
+        if not segment.rank:
+            return ()
+        lora_A, lora_B = (flat[segment.rows].detach() for flat in (self.lora_A, self.lora_B))
+        return lora_A.requires_grad_(segment.trains_a), lora_B.requires_grad_()
 
     def choose_forms(self, forms: Sequence[Form]) -> None:
         """Say in which form each arm is computed; what is computed stays the same."""

@@ -17,24 +17,35 @@ def count_base(widths: Widths, tokens: int) -> int:
     return 4 * tokens * widths[0] * widths[1]
 
 
-def count_thin(widths: Widths, tokens: int, rank: int) -> int:
-    """Count the thin products with A and B, on top of the base's: 6 T r (K + N)."""
-    return 6 * tokens * rank * sum(widths)
+def count_thin(widths: Widths, tokens: int, rank: int, trains_a: bool = True) -> int:
+    """Count the thin products with A and B, on top of the base's: 6 T r (K + N).
+
+    Where A stays as it is its gradient, 2 T r K, is not computed.
+    """
+    spared = 0 if trains_a else 2 * tokens * rank * widths[0]
+    return 6 * tokens * rank * sum(widths) - spared
 
 
-def count_dense(widths: Widths, tokens: int, rank: int, dtype: DTypeName) -> int:
+def count_dense(
+    widths: Widths, tokens: int, rank: int, dtype: DTypeName, trains_a: bool = True
+) -> int:
     """Count the same by way of s B A: 6 K r N + 2 T K N.
 
     Forming it and taking the factors' gradients from its own is 6 K r N, its own gradient 2 T K N.
     In bfloat16, where s B A stays apart from W, its products with x and with the gradient of y are
-    4 T K N more.
+    4 T K N more. Where A stays as it is 2 K r N are spared.
     """
     both = widths[0] * widths[1]
-    return 6 * rank * both + (6 if dtype == "bfloat16" else 2) * tokens * both
+    products = 6 if trains_a else 4
+    return products * rank * both + (6 if dtype == "bfloat16" else 2) * tokens * both
 
 
 def count_step(
-    projections: Iterable[Widths], tokens: int, rank: int, dtype: DTypeName = "float32"
+    projections: Iterable[Widths],
+    tokens: int,
+    rank: int,
+    dtype: DTypeName = "float32",
+    trains_a: bool = True,
 ) -> int:
     """Count a forward and backward pass of one arm through all adapted projections.
 
@@ -42,6 +53,9 @@ def count_step(
     """
     return sum(
         count_base(widths, tokens)
-        + min(count_thin(widths, tokens, rank), count_dense(widths, tokens, rank, dtype))
+        + min(
+            count_thin(widths, tokens, rank, trains_a),
+            count_dense(widths, tokens, rank, dtype, trains_a),
+        )
         for widths in projections
     )

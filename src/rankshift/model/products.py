@@ -10,6 +10,8 @@ in nothing else:
 
 In bfloat16 the dense form keeps s B A apart from W: added to it, an update smaller than the last
 bit of a weight would be lost.
+
+Of an arm whose A stays as it is, no form computes A's gradient.
 """
 
 from collections.abc import Sequence
@@ -34,6 +36,8 @@ class Segment:
     padded_stop: int
     """Start of the next arm's; the rows between are zero and stay so."""
     scale: float
+    trains_a: bool = True
+    """Whether A has a gradient."""
 
     @property
     def rows(self) -> slice:
@@ -48,7 +52,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring arms that are computed in one form."""
+    """Neighbouring arms that are computed in one form, all with a gradient of A or all without."""
 
     form: Form
     arms: range
@@ -59,12 +63,17 @@ class Run:
         """Give the rows of all its arms in the flat factors, padding included."""
         return slice(self.segments[0].start, self.segments[-1].padded_stop)
 
+    @property
+    def trains_a(self) -> bool:
+        """Say whether A has a gradient."""
+        return self.segments[0].trains_a
+
 
 def divide_runs(segments: Sequence[Segment], forms: Sequence[Form]) -> tuple[Run, ...]:
-    """Join neighbouring arms of one form."""
-    assert len(forms) == len(segments), (len(forms), len(segments))
+    """Join neighbouring arms that are computed alike."""
     runs, first = [], 0
-    for form, members in groupby(forms):
+    alike = zip(forms, (segment.trains_a for segment in segments), strict=True)
+    for (form, _), members in groupby(alike):
         arms = range(first, first + len(list(members)))
         runs.append(Run(form, arms, tuple(segments[arms.start : arms.stop])))
         first = arms.stop
@@ -106,7 +115,7 @@ class LockStepProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grad_outputs):
-        """Give gradients for x and for every arm's A and B; the layer is frozen."""
+        """Give gradients for x and for every arm's B, and A where it is trained."""
         x, lora_A, lora_B, *kept = ctx.saved_tensors
         grad_y = grad_outputs[0].contiguous()
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
@@ -116,9 +125,10 @@ class LockStepProduct(torch.autograd.Function):
         for run, count in zip(ctx.runs, ctx.num_kept, strict=True):
             mine, kept = kept[:count], kept[count:]
             _BACKWARD[run.form](grad_x, gradients, grad_y, tensors, mine, run)
-        by_factor = [gradient.to(ctx.factor_dtype) for gradient in gradients]
-        segments = [segment for run in ctx.runs for segment in run.segments if segment.rank]
-        found = [gradient[segment.rows] for segment in segments for gradient in by_factor]
+        grad_A, grad_B = (gradient.to(ctx.factor_dtype) for gradient in gradients)
+        found: list[Tensor | None] = []
+        for segment in (s for run in ctx.runs for s in run.segments if s.rank):
+            found += [grad_A[segment.rows] if segment.trains_a else None, grad_B[segment.rows]]
         return grad_x, None, None, None, *found
 
 
@@ -156,7 +166,8 @@ def _backward_loop(grad_x, gradients, grad_y, tensors, kept, run):
         rows = segment.rows
         grad_shrunk = _scaled_product(grad_y[arm], lora_B[rows].t(), segment.scale)
         torch.mm(shrunk.t(), grad_y[arm], out=grad_B[rows])
-        torch.mm(grad_shrunk.t(), x[arm], out=grad_A[rows])
+        if run.trains_a:
+            torch.mm(grad_shrunk.t(), x[arm], out=grad_A[rows])
         if grad_x is not None:
             grad_x[arm].addmm_(grad_shrunk, lora_A[rows])
 
@@ -181,7 +192,8 @@ def _backward_grouped(grad_x, gradients, grad_y, tensors, kept, run):
     grad_shrunk = multiply(grad_y[arms], lora_B[run.rows].t(), offs=ends)
     grad_shrunk = grad_shrunk.mul_(_row_scales(run, x.device))
     grad_B[run.rows] = multiply(shrunk.t(), grad_y[arms], offs=ends)
-    grad_A[run.rows] = multiply(grad_shrunk.t(), x[arms], offs=ends)
+    if run.trains_a:
+        grad_A[run.rows] = multiply(grad_shrunk.t(), x[arms], offs=ends)
     if grad_x is not None:
         _return_base(grad_x, grad_y, weight, run)
         grad_x[arms] += multiply(grad_shrunk, lora_A[run.rows], offs=ends)
@@ -215,7 +227,8 @@ def _backward_dense(grad_x, gradients, grad_y, tensors, kept, run):
                 grad_x[arm].addmm_(grad_y[arm], weight)
         grad_weight = _scaled_product(grad_y[arm].t(), x[arm], segment.scale)
         torch.mm(lora_A[rows], grad_weight.t(), out=grad_B[rows])
-        torch.mm(lora_B[rows], grad_weight, out=grad_A[rows])
+        if run.trains_a:
+            torch.mm(lora_B[rows], grad_weight, out=grad_A[rows])
 
 
 _FORWARD = {"loop": _forward_loop, "grouped": _forward_grouped, "dense": _forward_dense}

@@ -5,9 +5,9 @@ from typing import Any
 
 import altair as alt
 
-from rankshift.report.rank_figures import HEIGHT, name_full
+from rankshift.report.rank_figures import HEIGHT
 from rankshift.report.svg import WIDE, Figure, paint, paint_ramp, render
-from rankshift.report.wording import format_loss
+from rankshift.report.wording import format_loss, name_full
 
 Row = dict[str, Any]
 Values = list[dict[str, Any]]

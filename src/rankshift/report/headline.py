@@ -8,10 +8,10 @@ from typing import Any
 from rankshift.analysis.gaps import REASONS
 from rankshift.report.wording import (
     format_loss,
-    format_number,
     format_percent,
     join_words,
     name_setting,
+    tell_full,
     tell_origin,
     tell_training,
     tell_uncertainty,
@@ -129,14 +129,13 @@ def _tell_beside(curve: Curve) -> Iterator[str]:
         elif cell["category"] == "model":
             yield f"{cell['name']} gave {estimate}."
         else:
-            rate = format_number(cell["learning_rate"])
-            yield f"Full finetuning at learning rate {rate} gave {estimate}."
+            yield f"{tell_full(cell)} gave {estimate}."
 
 
 def _tell_twin(results: dict[str, Any], curve: Curve, rank: int) -> Iterator[str]:
-    same = ("scaling", "alpha", "learning_rate", "target_modules", "layers", "given")
+    same = ("scaling", "alpha", "learning_rate", "u", "trains_a", "target_modules", "layers")
     for twin in list_primary_curves(results, "twin"):
-        if any(twin[key] != curve[key] for key in same):
+        if any(twin[key] != curve[key] for key in (*same, "given")):
             continue
         for point in twin["points"]:
             if point["rank"] == rank and point["rate"] is not None:

@@ -32,6 +32,7 @@ from rankshift.report.wording import (
     name_arms,
     name_setting,
     name_subset,
+    tell_full,
     tell_origin,
 )
 from rankshift.runs import StudyRun
@@ -76,6 +77,7 @@ def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
         "loss": format_loss,
         "number": format_number,
         "origin": tell_origin,
+        "full": tell_full,
     }
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -195,7 +197,8 @@ def _is_primary(curve: Curve, results: dict[str, Any]) -> bool:
 
 def _pair_twins(curves: Iterable[Curve]) -> list[tuple[Curve, ...]]:
     """Put each task curve beside its twin's under the same setting, questions and judge."""
-    keys = ("scaling", "alpha", "learning_rate", "given", "question_set", "judge", "held_out")
+    setting = ("scaling", "alpha", "learning_rate", "u", "trains_a", "given")
+    keys = (*setting, "question_set", "judge", "held_out")
     pairs: dict[tuple[Any, ...], tuple[Curve, ...]] = {}
     for curve in curves:
         key = (name_subset(curve), *(curve.get(key) for key in keys))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import altair as alt
 
 from rankshift.report.svg import WIDE, Figure, paint, render
-from rankshift.report.wording import format_loss, format_number, format_percent
+from rankshift.report.wording import format_loss, format_percent, name_full
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ class Cell:
     series: Literal["task", "twin"]
     rank: int | None
     category: str | None
-    """`base`, `full`, full with its learning rate, or a given model's name; None for a rank."""
+    """`base`, `full`, full with what tells it apart, or a given model's name; None for a rank."""
     value: float
     low: float | None
     high: float | None
@@ -114,12 +114,6 @@ def draw_over_rank(cells: Sequence[Cell], title: str, is_share: bool) -> Figure 
 
     shown = [*([base] if base else []), *trained]
     return render(build, _describe(shown, title, is_share))
-
-
-def name_full(category: Row, full: Sequence[Row]) -> str:
-    """Name full finetuning; by its learning rate where there are several."""
-    rate = format_number(category["learning_rate"])
-    return "full" if len(full) == 1 else f"full {rate}"
 
 
 def _make_cell(curve: Row, point: Row, value: str) -> Cell:

@@ -67,14 +67,17 @@ def join_words(words: Sequence[str]) -> str:
 def name_setting(curve: dict[str, Any]) -> str:
     """Name what a curve holds fixed: `alpha 64, alpha/sqrt(rank), learning rate 0.001, layers 0-3`.
 
-    Where every layer is adapted, nothing is said of it.
+    Where every layer is adapted, nothing is said of it, nor of A where it is trained.
     """
     if curve["scaling"] is None:
         return "given models" if curve["given"] else "full finetuning"
     alpha = curve["alpha"] if curve["alpha"] == "2r" else format_number(curve["alpha"])
     rate = f"learning rate {format_number(curve['learning_rate'])}"
+    u = curve.get("u")  # results.json of an earlier version has no such key
+    rate = rate if u is None else f"u {format_number(u)}"
     origin = "given adapters" if curve["given"] else rate
-    words = (f"alpha {alpha}", curve["scaling"], origin, name_subset(curve))
+    frozen = "frozen A" if curve.get("trains_a") is False else ""
+    words = (f"alpha {alpha}", curve["scaling"], origin, frozen, name_subset(curve))
     return ", ".join(filter(None, words))
 
 
@@ -93,19 +96,61 @@ def name_subset(row: dict[str, Any]) -> str:
     return Subset(tuple(row["target_modules"]), tuple(row["layers"])).label
 
 
+def name_full(category: dict[str, Any], full: Sequence[dict[str, Any]]) -> str:
+    """Name a category of full finetuning by what tells it from the others: `full sgd 0.1`.
+
+    Args:
+        category: One of a curve's.
+        full: All of full finetuning on that curve.
+    """
+    words = ["full"]
+    if category.get("parameters") == "adapted" and _differ(full, "parameters"):
+        words.append("adapted")
+    chosen = [cell for cell in full if cell.get("parameters") == "adapted"]
+    if category in chosen and (_differ(chosen, "target_modules") or _differ(chosen, "layers")):
+        words.append(name_subset(category) or "all layers")
+    if _differ(full, "optimizer"):
+        words.append(category["optimizer"] or "optimizer not told")
+    if _differ(full, "learning_rate"):
+        words.append(format_number(category["learning_rate"]))
+    return " ".join(filter(None, words))
+
+
+def _differ(cells: Iterable[dict[str, Any]], key: str) -> bool:
+    return len({str(cell.get(key)) for cell in cells}) > 1
+
+
+def tell_full(category: dict[str, Any]) -> str:
+    """Say what a category of full finetuning is: `Full finetuning by sgd at learning rate 0.1`."""
+    what = "Full finetuning"
+    if category.get("parameters") == "adapted":
+        what += f" of {name_subset(category) or 'the adapted layers'} alone"
+    by = f" by {category['optimizer']}" if category.get("optimizer") else ""
+    return f"{what}{by} at learning rate {format_number(category['learning_rate'])}"
+
+
 def name_arms(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """Name each arm by its label, and by its settings too where labels alone would be the same."""
+    """Name each arm by its label, and by its settings too where labels alone would be the same.
+
+    A step size u is named in place of a learning rate where there are fewer of them: the study has
+    the rates from it.
+    """
     arms = {row["arm"]: row for row in rows}
     uses = Counter(row["label"] for row in arms.values())
+    adapters = [row for row in arms.values() if row.get("u") is not None]
+    by_u = len({f"{row['u']:.9g}" for row in adapters}) < len(
+        {row["learning_rate"] for row in adapters}
+    )
     return {
-        arm: row["label"] if uses[row["label"]] == 1 else f"{row['label']}, {_name_cell(row)}"
+        arm: row["label"] if uses[row["label"]] == 1 else f"{row['label']}, {_name_cell(row, by_u)}"
         for arm, row in arms.items()
     }
 
 
-def _name_cell(row: dict[str, Any]) -> str:
+def _name_cell(row: dict[str, Any], by_u: bool) -> str:
     rate = f"lr {format_number(row['learning_rate'])}"
     if row["rank"] is None:
         return rate
+    rate = f"u {format_number(row['u'])}" if by_u else rate
     alpha = "2r" if row["alpha"] == 2 * row["rank"] else format_number(row["alpha"])
     return f"alpha {alpha}, {row['scaling']}, {rate}"

@@ -12,9 +12,8 @@ from rankshift.data.batches import draw_rows, lay_rows
 from rankshift.model.forms import settle_forms
 from rankshift.records import StepRecord, write_records
 from rankshift.train.checkpoints import commit, keep_arms, resume
-from rankshift.train.eight_bit import ArmwiseAdamW8bit
+from rankshift.train.choice import make_optimizer
 from rankshift.train.measuring import measure_held_out, read_base, record_divergences
-from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.roster import Group
 from rankshift.train.schedule import scheduled_share
 from rankshift.train.step import Batch, StepResult, divide_passes, training_step
@@ -45,8 +44,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         group.state_folder / FORMS,
         cache_directory() / "forms",
     )
-    kind = ArmwiseAdamW8bit if group.training.optimizer == "adamw_8bit" else ArmwiseAdamW
-    optimizer = kind(trainee.tensors, group.training.weight_decay)
+    optimizer = make_optimizer(group.arms, group.training, trainee.tensors)
     base = read_base(group, trainee)
     done, active = resume(group, optimizer)
     trainee.update_model()

@@ -1,4 +1,4 @@
-"""Float32 copies of a bfloat16 model's parameters: the copies are trained, and the model follows.
+"""Float32 copies of what is trained of a bfloat16 model: they are trained, the model follows.
 
 Added to a bfloat16 weight, an update smaller than its last bit would be lost.
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class Masters:
-    """Trainable float32 copies of a model's parameters, by name."""
+    """Trainable float32 copies of what is trained of a model's parameters, by name."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.tensors = {
             name: parameter.detach().to(torch.float32, copy=True).requires_grad_()
             for name, parameter in self.parameters.items()

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from rankshift.arms import Arm
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
+from rankshift.grid import OptimizerName
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
@@ -36,7 +37,7 @@ class Memory:
     gradients: int
     """Of the trainable weights of all arms."""
     optimizer: int
-    """Adam's two moments."""
+    """Adam's two moments; SGD has none."""
     activations: int
     """What one pass keeps for its backward pass and makes on the way, logits included."""
 
@@ -57,8 +58,8 @@ class Work:
     """How rows are laid out."""
     checkpointing: bool = False
     """Whether layers are computed again in the backward pass."""
-    eight_bit: bool = False
-    """Whether Adam's moments take a byte each."""
+    optimizer: OptimizerName = "adamw"
+    """Decides what moments take."""
 
 
 def estimate_memory(
@@ -78,7 +79,7 @@ def estimate_memory(
             checkpoint_layers(model)
         base = count.now
         if arms[0].method == "full":
-            trainee = prepare_full(model, work.traits)
+            trainee = prepare_full(model, work.traits, arms[0].subset)
         else:
             trainee = prepare_adapters(model, list(arms), "", work.traits, draw=False)
         own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)
@@ -88,7 +89,8 @@ def estimate_memory(
             for chosen in list_candidates([arm.rank or 0 for arm in arms], work.arms_per_pass)
         )
     adapters = 0 if arms[0].method == "full" else flat
-    return Memory(base, adapters, own, own // 2 if work.eight_bit else 2 * own, activations)
+    moments = {"adamw": 2 * own, "adamw_8bit": own // 2, "sgd": 0}
+    return Memory(base, adapters, own, moments[work.optimizer], activations)
 
 
 def list_candidates(ranks: Sequence[int], arms_per_pass: int) -> set[range]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -92,8 +93,6 @@ class ArmwiseAdamW(ArmwiseOptimizer):
     def _step_arm(self, arm: int, rate: float, factor: float) -> None:
         own, counts = self.tensors[arm], self.counts[arm]
         used = [i for i, tensor in enumerate(own) if tensor.grad is not None]
-        # The kernel divides gradients by this.
-        divisor = torch.tensor(1 / factor, device=counts.device) if factor < 1 else None
         adamw(
             [own[i] for i in used],
             [grad for tensor in own if (grad := tensor.grad) is not None],
@@ -102,7 +101,7 @@ class ArmwiseAdamW(ArmwiseOptimizer):
             [],
             [counts[i] for i in used],
             fused=True,
-            grad_scale=divisor,
+            grad_scale=_make_divisor(factor, counts),
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
@@ -111,3 +110,39 @@ class ArmwiseAdamW(ArmwiseOptimizer):
             eps=EPSILON,
             maximize=False,
         )
+
+
+class ArmwiseSGD(ArmwiseOptimizer):
+    """Gradient descent without momentum: w becomes (1 - rate x decay) w - rate x gradient.
+
+    Without momentum, weight decay added to the gradient, as in torch.optim.SGD, is the same as
+    AdamW's, decoupled from it. It is no part of what is clipped, as for AdamW.
+
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, proposition 1; torch.optim.SGD.
+    """
+
+    def _moments(self, arm: int, index: int) -> dict[str, Tensor]:
+        return {}
+
+    def _step_arm(self, arm: int, rate: float, factor: float) -> None:
+        own, counts = self.tensors[arm], self.counts[arm]
+        used = [i for i, tensor in enumerate(own) if tensor.grad is not None]
+        sgd(
+            [own[i] for i in used],
+            [grad for tensor in own if (grad := tensor.grad) is not None],
+            [None] * len(used),
+            fused=True,
+            grad_scale=_make_divisor(factor, counts),
+            weight_decay=self.weight_decay,
+            momentum=0.0,
+            lr=rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+        counts[used] += 1
+
+
+def _make_divisor(factor: float, beside: Tensor) -> Tensor | None:
+    """Give what torch's fused kernels divide gradients by, to multiply them by a factor."""
+    return torch.tensor(1 / factor, device=beside.device) if factor < 1 else None

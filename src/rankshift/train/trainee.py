@@ -11,9 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.grid import Subset
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.adapter_files import read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
+from rankshift.model.targets import find_targets
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.model.traits import Traits, find_traits
 from rankshift.records import write_atomically
@@ -96,13 +98,19 @@ def prepare_adapters(
     """
     traits = traits or find_traits(model)
     shapes = [
-        AdapterShape(arm.rank or 0, arm.scale or 0.0, arm.seed or 0 if draw else None, arm.subset)
+        AdapterShape(
+            arm.rank or 0,
+            arm.scale or 0.0,
+            arm.seed or 0 if draw else None,
+            arm.subset,
+            trains_a=arm.trains_a,
+        )
         for arm in arms
     ]
     targets = list(dict.fromkeys(target for arm in arms for target in arm.target_modules))
     layers = insert_adapters(model, shapes, targets)
     tensors = [
-        [factor for layer in layers for factor in layer.factors[index]]
+        [f for layer in layers for f in layer.factors[index] if f.requires_grad]
         for index in range(len(arms))
     ]
     return Trainee(
@@ -115,13 +123,28 @@ def prepare_adapters(
     )
 
 
-def prepare_full(model: PreTrainedModel, traits: Traits | None = None) -> Trainee:
-    """Make every parameter of a model trainable: full finetuning is a group of one arm.
+def prepare_full(
+    model: PreTrainedModel, traits: Traits | None = None, subset: Subset | None = None
+) -> Trainee:
+    """Make a model itself trainable: full finetuning is a group of one arm.
 
-    Of a bfloat16 model float32 copies are trained, written and read.
+    Of a bfloat16 model float32 copies are trained, written and read. What is written is a whole
+    model also where some weights alone are trained.
+
+    Args:
+        model: The base.
+        traits: Of the base; None finds them.
+        subset: Linear layers whose weights alone are trained, as those an adapter would go on;
+            None, or no modules, trains every parameter.
+
+    Raises:
+        UserError: A target or a block matches no linear layer.
     """
     traits = traits or find_traits(model)
-    model.requires_grad_(requires_grad=True)
+    chosen = subset if subset is not None and subset.target_modules else None
+    model.requires_grad_(requires_grad=chosen is None)
+    for linear in find_targets(model, chosen).values() if chosen else ():
+        linear.weight.requires_grad_()
     if model.dtype == torch.bfloat16:
         masters = Masters(model)
         return Trainee(
@@ -134,7 +157,7 @@ def prepare_full(model: PreTrainedModel, traits: Traits | None = None) -> Traine
         )
     return Trainee(
         model,
-        [list(model.parameters())],
+        [[parameter for parameter in model.parameters() if parameter.requires_grad]],
         lambda folder, _: write_model(folder, model),
         lambda folder, _: read_weights(folder, model),
         traits,
@@ -157,13 +180,14 @@ def write_model(
     Args:
         folder: Becomes a model's directory.
         model: What is written.
-        masters: Float32 parameters by name, written in place of the model's own.
+        masters: Float32 parameters by name, written in place of the model's own; the others are
+            written in float32 too.
     """
     shared = set(getattr(model, "all_tied_weights_keys", None) or ())
     tensors = {name: t for name, t in model.state_dict().items() if name not in shared}
     config = model.config.to_dict()
     if masters is not None:
-        tensors |= masters
+        tensors = {name: t.float() for name, t in tensors.items()} | dict(masters)
         config["dtype"] = "float32"
     write_tensors(folder / "model.safetensors", tensors)
     write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
