@@ -1,13 +1,15 @@
 """How far the arms of a study are, from its files alone: no lock, no waiting, nothing written."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.derivation import find_source_id, list_kept_steps
 from rankshift.errors import UserError
 from rankshift.records import HeldOutRecord, R, StepRecord, read_records
 from rankshift.runs import (
     ArmFiles,
+    Fingerprints,
     Recipe,
     StudyRun,
     evaluation_id,
@@ -49,7 +51,8 @@ class ArmStatus:
     id: str
     progress: Progress
     stopped_at: int | None = None
-    """The step whose loss or gradient was not finite; what comes after it is not due."""
+    """The step whose loss or gradient was not finite; what comes after it is not due. Of a derived
+    arm its source's: then nothing of it is due."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,16 @@ def describe_progress(run_directory: Path) -> StudyStatus:
         if study.imports:
             arms.append(_describe_import(run.arm(name), arm, evaluation, study.evaluation.judge))
             continue
-        files, recipe = run.arm(name), make_recipe(arm, study, fingerprints)
-        stop = find_stop(files)
+        files, recipe = run.arm(name), make_due_recipe(run, arm, study, fingerprints)
+        source = find_source_id(arm, study, fingerprints)
+        stop = find_stop(files if source is None else run.arm(source))
         measured = find_measured_steps(files, recipe, list_held_out_sets(arm, study))
         due = [step for step in recipe.measured_at if stop is None or step < stop]
         answers = [files.answers_path(evaluation, step) for step in due]
         verdicts = [files.verdicts_path(evaluation, study.evaluation.judge, step) for step in due]
         progress = Progress(
             trained_steps=_count_trained_steps(files),
-            total_steps=_count_due_steps(recipe, stop),
+            total_steps=_count_due_steps(recipe, stop) if source is None else 0,
             checkpoints=len(due),
             measured=len(measured & set(due)),
             answered=sum(path.exists() for path in answers),
@@ -108,6 +112,21 @@ def _describe_import(files: ArmFiles, arm: Arm, evaluation: str, judge: str) -> 
     judged = int(files.verdicts_path(evaluation, judge, 0).exists())
     progress = Progress(0, 0, checkpoints=1, measured=1, answered=answered, judged=judged)
     return ArmStatus(arm.label, files.directory.name, progress)
+
+
+def make_due_recipe(run: StudyRun, arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
+    """Collect what determines an arm, with the checkpoints that are due of it.
+
+    A derived arm's are those its source has kept or will keep; none where the source stopped.
+    """
+    recipe = make_recipe(arm, study, fingerprints)
+    source = find_source_id(arm, study, fingerprints)
+    if source is None or recipe.training is None:
+        return recipe
+    files = run.arm(source)
+    steps = tuple(sorted({*recipe.measured_at, *list_kept_steps(files)}))
+    due = steps if find_stop(files) is None else ()
+    return replace(recipe, training=replace(recipe.training, checkpoints=due))
 
 
 def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Run a study to its end, or continue it: every stage does what is not done yet."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,9 +32,8 @@ from rankshift.runs import (
     StudyRun,
     evaluation_id,
     identify_arms,
-    make_recipe,
 )
-from rankshift.status import find_stop, is_trained, list_held_out_sets
+from rankshift.status import find_stop, is_trained, list_held_out_sets, make_due_recipe
 from rankshift.study import Role, Study
 
 
@@ -111,14 +111,19 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     run = resolved.run
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
-    todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
+    todo = list_todo(groups, resolved, derived=False)
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory):
-        if jobs:
+        later = list_todo(groups, resolved, derived=True)
+        if todo or later:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))
-            watch.begin("answers", sum(len(job.answer_steps) * len(job.arms) for job in jobs))
+            asked = [len(one.answer_steps) * len(one.group.arms) for one in (*todo, *later)]
+            watch.begin("answers", sum(asked))
+            run_jobs(jobs, study.compute.workers, watch.advance)
+            later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
+            jobs = [make_job(one, resolved) for one in later]
             run_jobs(jobs, study.compute.workers, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
@@ -190,13 +195,25 @@ def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
     return [group for group in planned if all(name in arms for name in group.arms)]
 
 
+def list_todo(groups: Iterable[Group], resolved: ResolvedStudy, *, derived: bool) -> list[Todo]:
+    """List what is left to do for the groups of derived arms, or for all others."""
+    chosen = [group for group in groups if resolved.arms[group.arms[0]].is_derived == derived]
+    return [todo for todo in (find_todo(group, resolved) for group in chosen) if todo]
+
+
 def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
-    """Find what is left to do for a group, None for nothing."""
+    """Find what is left to do for a group, None for nothing.
+
+    A derived arm whose source stopped is left out of its group.
+    """
     study, fingerprints = resolved.study, resolved.parts.fingerprints
-    train, steps = False, set()
+    train, steps, due_arms = False, set(), []
     for name in group.arms:
         arm, files = resolved.arms[name], resolved.run.arm(name)
-        recipe = make_recipe(arm, study, fingerprints)
+        recipe = make_due_recipe(resolved.run, arm, study, fingerprints)
+        if not recipe.measured_at:
+            continue
+        due_arms.append(name)
         stop = find_stop(files)
         if stop is None:
             trained = is_trained(files, recipe, list_held_out_sets(arm, study))
@@ -204,6 +221,7 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
             train |= not (trained and files.provenance_path.exists())
         due = [step for step in recipe.measured_at if stop is None or step < stop]
         steps |= {s for s in due if not files.answers_path(resolved.evaluation, s).exists()}
+    group = replace(group, arms=tuple(due_arms))
     return Todo(group, train, tuple(sorted(steps))) if train or steps else None
 
 
