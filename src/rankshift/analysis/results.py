@@ -22,7 +22,7 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.intervals import interval_over_clusters
 from rankshift.analysis.labels import count_labels
-from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.measurements import DERIVED, DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
@@ -38,6 +38,7 @@ from rankshift.analysis.rates import (
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
+from rankshift.weight_records import UpdateRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
@@ -60,7 +61,8 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     arms = read_measurements(run)
     primary = _find_primary_questions(study, arms)
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
-    settings = list_settings(rows, study.grid.alphas)
+    plain = [row for row in rows if row["source_arm"] is None]  # derived arms are on no curve
+    settings = list_settings(plain, study.grid.alphas)
     last_step = study.training.steps
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
     return {
@@ -73,9 +75,9 @@ def summarize(run: StudyRun) -> dict[str, Any]:
             "settings": json.loads(json.dumps(_list_settings(study))),
         },
         "arms": rows,
-        "curves": build_rank_curves(rows, settings, last_step),
-        "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
-        "loss_curves": build_loss_curves(rows, settings),
+        "curves": build_rank_curves(plain, settings, last_step),
+        "insecure_code_curves": build_insecure_code_curves(plain, settings, last_step),
+        "loss_curves": build_loss_curves(plain, settings),
         "matched_curves": [],
         "peak": None,
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
@@ -140,6 +142,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
+        "update": _describe_update(arm.updates.get(step)),
         "rates": {k: first[k] for k in ("misaligned_given_coherent", "misaligned_of_all")},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],
@@ -160,6 +163,12 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "truthfulqa_by": sum_up_truthfulness(arm.choices.get(step, [])),
         "capability": list_scores(r for r in arm.capability if r.step == step),
     }
+
+
+def _describe_update(update: UpdateRecord | None) -> dict[str, Any] | None:
+    if update is None:
+        return None
+    return {key: value for key, value in asdict(update).items() if key != "step"}
 
 
 def _group_answers(
@@ -217,7 +226,7 @@ def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
     """Tell what all arms were made with from what differs between them."""
     values: dict[str, dict[str, Any]] = {}
     for arm in arms:
-        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE}):
+        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE, DERIVED}):
             text = json.dumps(arm.facts[key], sort_keys=True)
             values.setdefault(key, {})[text] = arm.facts[key]
     return {

@@ -87,7 +87,7 @@ def preview_study(study: Study, root: Path) -> Preview:
     checkpoints = len(study.training.checkpoints)
     asked = group_by_repeats(resolved.material.questions, study.evaluation)
     per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
-    measured = len(resolved.arms) - len(trained) + len(trained) * checkpoints
+    measured = sum(checkpoints if arm.has_steps else 1 for arm in resolved.arms.values())
     return Preview(
         study=study.name,
         arms=len(resolved.arms),
@@ -146,9 +146,11 @@ def _summarize(arms: list[Arm]) -> str:
     """Say in a few words which arms a group holds."""
     if len(arms) == 1:
         return arms[0].label
+    twins = " twins" if arms[0].role == "twin" else ""
+    if arms[0].is_derived:
+        return f"{len(arms)}{twins} made of finished updates"
     ranks = sorted({arm.rank or 0 for arm in arms})
     span = f"rank {ranks[0]}" + (f" to {ranks[-1]}" if ranks[1:] else "")
-    twins = " twins" if arms[0].role == "twin" else ""
     twins += " given" if arms[0].is_given else ""
     return f"{len(arms)}{twins} of {span}"
 
