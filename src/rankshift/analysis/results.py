@@ -61,7 +61,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     arms = read_measurements(run)
     primary = _find_primary_questions(study, arms)
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
-    plain = [row for row in rows if row["source_arm"] is None]  # derived arms are no points among them
+    plain = [row for row in rows if row["source_arm"] is None]  # no derived arms
     settings = list_settings(plain, study.grid.alphas)
     last_step = study.training.steps
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
