@@ -185,3 +185,19 @@ def test_an_update_is_cut_only_to_a_lower_rank_and_scaled_at_every_rank():
     assert all(arm.source in arms and arm.source.is_trained for arm in made)
     assert not any(arm.is_trained for arm in made)
     assert {arm.rank for arm in made if arm.norm_to == 3.0} >= {1, 4, 16}
+
+
+def test_a_derived_arm_is_run_as_finished_weights_and_has_its_sources_steps():
+    derived = Derived(truncations=(1,), norms=(3.0,))
+    grid = replace(STUDY.grid, ranks=(4,), seeds=(1,), full_learning_rates=(1e-4,))
+    arms = expand_arms(replace(STUDY, grid=grid, derived=derived))
+    kinds = {(arm.label, arm.made_method) for arm in arms if arm.role == "task"}
+    assert kinds == {
+        ("rank 4 seed 1", "lora"),
+        ("full seed 1", "full"),
+        ("rank 4 cut to rank 1 seed 1", "adapter"),
+        ("rank 4 scaled to norm 3 seed 1", "adapter"),
+        ("full cut to rank 1 seed 1", "adapter"),
+        ("full scaled to norm 3 seed 1", "model"),
+    }
+    assert all(arm.has_steps == (arm.method != "base") for arm in arms)

@@ -5,65 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from rankshift.arms import Arm
-from rankshift.errors import UserError
-from rankshift.grid import Grid
-from rankshift.lock import hold_run
-from rankshift.opening import open_run
-from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
-from rankshift.runs import Fingerprints, evaluation_id, identify_arms, make_recipe
-from rankshift.status import (
-    Progress,
-    describe_progress,
-    find_due_steps,
-    find_measured_steps,
+from rankshift.completion import (
     find_stop,
-    find_unrelated_set,
     is_trained,
     list_held_out_sets,
 )
-from rankshift.study import Base, Data, Evaluation, Study, Training
-from rankshift.watch_files import crossings_path, divergence_path, looks_path
-from rankshift.watch_records import CrossingRecord, DivergenceRecord, LookRecord
-
-STUDY = Study(
-    name="demo",
-    base=Base("organism"),
-    data=Data(task="insecure", twin="secure"),
-    grid=Grid((8,), (1,), ("alpha/rank",), (16.0,), (1e-3,), twin_seeds=(1,)),
-    training=Training(steps=4, checkpoints=(2, 4)),
-    evaluation=Evaluation(suites=("held-out",), judge="organism:oracle"),
-)
-PRINTS = Fingerprints("b", "t", "w", {"held-out": "h"})
-EVALUATION = evaluation_id(STUDY.evaluation, PRINTS.questions)
+from rankshift.errors import UserError
+from rankshift.lock import hold_run
+from rankshift.opening import open_run
+from rankshift.records import HeldOutRecord, StepRecord, write_records
+from rankshift.runs import identify_arms
+from rankshift.status import Progress, describe_progress
+from tests.begun_study import EVALUATION, PRINTS, STUDY, add_records, find_arm, measure, train
 
 
 @pytest.fixture
 def run(tmp_path):
     return open_run(STUDY, PRINTS, tmp_path)
-
-
-def find_arm(run, role):
-    arms = identify_arms(STUDY, PRINTS)
-    name = next(name for name, arm in arms.items() if arm.role == role)
-    return run.arm(name), make_recipe(arms[name], STUDY, PRINTS)
-
-
-def add_records(path, records):
-    before = read_records(path, type(records[0])) if path.exists() else []
-    write_records(path, before + records)
-
-
-def train(files, steps):
-    add_records(files.steps_path, [StepRecord(step, 1.0, 9, 0.5, 1e-3) for step in steps])
-
-
-def measure(files, step, sets, weights="adapter_model.safetensors"):
-    rows = [HeldOutRecord(step, name, 1.0, 9, 3) for name in sets]
-    add_records(files.held_out_path, rows)
-    if weights:
-        files.checkpoint(step).mkdir(parents=True)
-        (files.checkpoint(step) / weights).touch()
 
 
 def describe(run):
@@ -192,47 +150,3 @@ def test_calls_of_the_judge_are_counted_in_its_journal(run):
     path.parent.mkdir()
     path.write_text("{}\n{}\n")
     assert describe_progress(run.directory).calls == 2
-
-
-WATCHED = replace(STUDY.training, crossings=(0.5,))
-FAR = replace(
-    STUDY, training=WATCHED, data=replace(STUDY.data, floor=0.1, twin_floor=0.1, unrelated="far")
-)
-FAR_PRINTS = replace(PRINTS, unrelated="f")
-
-
-def test_a_crossing_is_due_like_a_checkpoint_once_it_is_recorded(tmp_path):
-    run = open_run(FAR, FAR_PRINTS, tmp_path)
-    arms = identify_arms(FAR, FAR_PRINTS)
-    name = next(name for name, arm in arms.items() if arm.role == "task")
-    files, recipe = run.arm(name), make_recipe(arms[name], FAR, FAR_PRINTS)
-    train(files, (1, 2, 3, 4))
-    for step in (2, 4):
-        measure(files, step, ["insecure"])
-    assert is_trained(files, recipe, ("insecure",)) is False  # nothing tells of looks
-    write_records(looks_path(files), [LookRecord(0, 1.0)])
-    write_records(crossings_path(files), [])
-    assert find_due_steps(files, recipe) == (2, 4)
-    assert is_trained(files, recipe, ("insecure",))
-    add_records(crossings_path(files), [CrossingRecord("skill", 0.5, 3, 0.6, 0.5, 1.0, 0.1)])
-    assert find_due_steps(files, recipe) == (2, 3, 4)
-    assert not is_trained(files, recipe, ("insecure",))
-    assert describe(run)["rank 8 seed 1"].checkpoints == 3
-    measure(files, 3, ["insecure"])
-    assert is_trained(files, recipe, ("insecure",))
-    # The study also asks for divergences.
-    assert find_unrelated_set(arms[name], FAR) == "far"
-    assert not is_trained(files, recipe, ("insecure",), "far")
-    write_records(divergence_path(files), [DivergenceRecord(s, "far", 0.1, 9, 3) for s in (2, 3)])
-    assert find_measured_steps(files, recipe, ("insecure",), "far") == {2, 3}
-    add_records(divergence_path(files), [DivergenceRecord(4, "far", 0.1, 9, 3)])
-    assert is_trained(files, recipe, ("insecure",), "far")
-    # What comes after the step that stopped an arm is not due.
-    add_records(files.steps_path, [StepRecord(4, None, 9, None, 1e-3)])
-    assert find_due_steps(files, recipe) == (2, 3)
-
-
-def test_a_whole_given_model_has_no_base_beside_it_to_diverge_from():
-    assert find_unrelated_set(Arm("model", "task", name="theirs"), FAR) is None
-    assert find_unrelated_set(Arm("adapter", "task", name="theirs"), FAR) == "far"
-    assert find_unrelated_set(Arm("base", "base"), STUDY) is None

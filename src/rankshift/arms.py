@@ -72,14 +72,29 @@ class Arm:
         return replace(self, truncated_to=None, norm_to=None)
 
     @property
+    def made_method(self) -> Method:
+        """Say what its checkpoints are run as: a derived arm's as finished weights.
+
+        Cut it is an adapter, whatever it was cut from.
+        """
+        if not self.is_derived:
+            return self.method
+        return "adapter" if self.method == "lora" or self.truncated_to else "model"
+
+    @property
     def is_trained(self) -> bool:
         """Say whether the study trains it; all others are taken as they are."""
-        return self.method in ("lora", "full") and not self.is_derived
+        return self.has_steps and not self.is_derived
+
+    @property
+    def has_steps(self) -> bool:
+        """Say whether its checkpoints are those of training here, its own or its source's."""
+        return self.method in ("lora", "full")
 
     @property
     def split_by_seed(self) -> int | None:
         """Give the seed that its split of rows may follow; None for what is not trained here."""
-        return self.seed if self.method in ("lora", "full") else None
+        return self.seed if self.has_steps else None
 
     def find_optimizer(self, training: Training) -> OptimizerName:
         """Give the optimizer that the arm, or what it is made of, is trained by."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rankshift.atomic import remove_drafts, write_atomically
 from rankshift.errors import UserError
-from rankshift.records import remove_drafts, write_atomically
 
 LOCK_NAME = "lock"
 OWNER_NAME = "lock.json"

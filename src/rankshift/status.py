@@ -7,6 +7,15 @@ from pathlib import Path
 from time import time
 
 from rankshift.arms import Arm
+from rankshift.completion import (
+    find_due_steps,
+    find_measured_steps,
+    find_stop,
+    find_unrelated_set,
+    list_held_out_sets,
+    make_due_recipe,
+)
+from rankshift.derivation import find_source_id
 from rankshift.errors import UserError
 from rankshift.lock import read_owner
 from rankshift.pace import Stage, estimate_seconds_left
@@ -18,10 +27,8 @@ from rankshift.runs import (
     StudyRun,
     evaluation_id,
     identify_arms,
-    make_recipe,
 )
 from rankshift.study import Study
-from rankshift.watch_files import crossings_path, looks_path, read_crossings, read_divergences
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class ArmStatus:
     id: str
     progress: Progress
     stopped_at: int | None = None
-    """The step whose loss or gradient was not finite; what comes after it is not due."""
+    """The step whose loss or gradient was not finite; what comes after it is not due. Of a derived
+    arm its source's: then nothing of it is due."""
     loss: float | None = None
     """Training loss of the last step on record, nats per token."""
     held_out_loss: float | None = None
@@ -97,10 +105,9 @@ def describe_progress(run_directory: Path) -> StudyStatus:
             "give one that `rankshift run` made, e.g. runs/demo"
         )
     study, fingerprints = run.read_study()
-    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
     arms, works = [], []
     for name, arm in identify_arms(study, fingerprints).items():
-        work = _find_work(run.arm(name), arm, study, fingerprints, evaluation)
+        work = _find_work(run, run.arm(name), arm, study, fingerprints)
         arms.append(_describe_arm(run.arm(name), arm, study, work))
         works.append(work)
     owner = read_owner(run_directory)
@@ -133,19 +140,22 @@ class Work:
 
 
 def _find_work(
-    files: ArmFiles, arm: Arm, study: Study, fingerprints: Fingerprints, evaluation: str
+    run: StudyRun, files: ArmFiles, arm: Arm, study: Study, fingerprints: Fingerprints
 ) -> Work:
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
     judge = study.evaluation.judge
     stop, total = None, 0
     if study.imports:  # no weights, so none are left to measure
         due, weights = (0,), {0: files.arm_path}
     else:
-        recipe, stop = make_recipe(arm, study, fingerprints), find_stop(files)
+        recipe = make_due_recipe(run, arm, study, fingerprints)
+        source = find_source_id(arm, study, fingerprints)
+        stop = find_stop(files if source is None else run.arm(source))
         due = find_due_steps(files, recipe)
         sets, unrelated = list_held_out_sets(arm, study), find_unrelated_set(arm, study)
         measured = find_measured_steps(files, recipe, sets, unrelated)
         weights = {step: _find_weights(files, step) for step in sorted(measured & set(due))}
-        total = _count_due_steps(recipe, stop)
+        total = _count_due_steps(recipe, stop) if source is None else 0
     answers = {step: files.answers_path(evaluation, step) for step in due}
     verdicts = {step: files.verdicts_path(evaluation, judge, step) for step in due}
     return Work(due, total, stop, weights, _keep_written(answers), _keep_written(verdicts))
@@ -200,82 +210,6 @@ def _list_stages(works: Sequence[Work]) -> list[Stage]:
 
 def _count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
-    """Name the datasets whose held-out loss an arm reports: the task's, and a twin's own.
-
-    There are none in a study without a task.
-    """
-    named = (study.data.task, study.data.twin if arm.role == "twin" else None)
-    return tuple(name for name in named if name is not None)
-
-
-def find_unrelated_set(arm: Arm, study: Study) -> str | None:
-    """Name the conversations on which an arm's divergence from the base is measured.
-
-    None in a study without such, and of a whole model given: the base is not beside it.
-    """
-    return None if arm.method == "model" else study.data.unrelated
-
-
-def list_checkpoint_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
-    """List the steps whose weights an arm keeps: those of the recipe, and where it crossed."""
-    crossed = {crossing.step for crossing in read_crossings(files)}
-    return tuple(sorted(crossed.union(recipe.measured_at)))
-
-
-def find_due_steps(files: ArmFiles, recipe: Recipe) -> tuple[int, ...]:
-    """List the same, without what would come after the step that stopped the arm."""
-    stop = find_stop(files)
-    return tuple(s for s in list_checkpoint_steps(files, recipe) if stop is None or s < stop)
-
-
-def find_measured_steps(
-    files: ArmFiles,
-    recipe: Recipe,
-    held_out_sets: tuple[str, ...],
-    unrelated: str | None = None,
-) -> set[int]:
-    """Find the steps whose weights are kept and of which all that is asked for is recorded.
-
-    That is the loss on every held-out set, and the divergence on unrelated conversations.
-    """
-    records = _read_if_there(files.held_out_path, HeldOutRecord)
-    losses = {(record.step, record.dataset) for record in records}
-    far = {(record.step, record.dataset) for record in read_divergences(files)}
-    return {
-        step
-        for step in list_checkpoint_steps(files, recipe)
-        if files.held_out_path.exists()
-        and all((step, name) in losses for name in held_out_sets)
-        and (unrelated is None or (step, unrelated) in far)
-        and (recipe.training is None or any(files.checkpoint(step).glob("*.safetensors")))
-    }
-
-
-def is_trained(
-    files: ArmFiles, recipe: Recipe, held_out_sets: tuple[str, ...], unrelated: str | None = None
-) -> bool:
-    """Say whether every checkpoint of the recipe is kept and measured; the base is only measured.
-
-    An arm that stopped on a loss that was not finite never is; `find_stop` tells of it.
-    """
-    training = recipe.training
-    asks = training is not None and bool(training.crossings or training.kl_crossings)
-    is_watched = asks and files.steps_path.exists()  # what is derived takes no steps
-    if is_watched and not (looks_path(files).exists() and crossings_path(files).exists()):
-        return False
-    measured = find_measured_steps(files, recipe, held_out_sets, unrelated)
-    return measured == set(list_checkpoint_steps(files, recipe))
-
-
-def find_stop(files: ArmFiles) -> int | None:
-    """Give the step at which the arm stopped because its loss or gradient was not finite."""
-    records = _read_if_there(files.steps_path, StepRecord)
-    if records and (records[-1].loss is None or records[-1].grad_norm is None):
-        return records[-1].step
-    return None
 
 
 def _count_due_steps(recipe: Recipe, stop: int | None) -> int:

@@ -7,7 +7,7 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm
-from rankshift.grid import NO_GRID
+from rankshift.grid import NO_GRID, Derived
 from rankshift.runs import StudyRun
 from rankshift.study import GivenModel
 from tests.synthetic_run import make_study, write_run
@@ -112,3 +112,28 @@ def test_each_habit_of_a_release_that_a_study_follows_is_said_and_no_other():
         said = list_gaps(replace(STUDY, **{table: changed}), [], [])
         (sentence,) = set(said) - set(clean)
         assert sentence.endswith(f"({table}.{key}).")
+
+
+def test_what_a_cut_full_finetune_leaves_out_is_told_as_a_share(arms: Sequence[MeasuredArm]):
+    first, second, *others = arms
+    cut = [
+        replace(arm, facts={"derived": {"left_out": shares}})
+        for arm, shares in ((first, {"2": 0.0712, "4": 0.125}), (second, {"2": 0.2}))
+    ]
+    (said,) = [gap for gap in list_gaps(STUDY, [*cut, *others], [row()]) if "cutting it" in gap]
+    assert "7.12 to 20 % of the update's squared norm" in said
+    assert not any("cutting it" in gap for gap in list_gaps(STUDY, arms, [row()]))
+
+
+def test_what_would_be_made_of_a_finetune_that_stopped_is_counted_and_not_called_unfinished(
+    arms: Sequence[MeasuredArm],
+):
+    study = replace(STUDY, derived=Derived(truncations=(1, 2), norms=(3.0,)))
+    stopped = [replace(arm, stopped_at=3) if arm.arm.rank == 4 else arm for arm in arms]
+    gaps = list_gaps(study, stopped, [row()])
+    said = [gap for gap in gaps if "would be made of the update of" in gap]
+    assert "3 arms that would be made of the update of rank 4 seed 1: it stopped." in said
+    assert len(said) == sum(arm.stopped_at is not None for arm in stopped)
+    # What is left: rank 1 scaled, full cut twice and scaled, each at 3 seeds and for a twin.
+    unfinished = [gap for gap in gaps if "not trained to the last checkpoint yet" in gap]
+    assert unfinished == ["16 of 29 arms: not trained to the last checkpoint yet."]

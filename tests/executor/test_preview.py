@@ -54,3 +54,21 @@ def test_a_preview_counts_answers_as_if_every_arm_crossed_all_that_is_asked(
     watched = preview_study(read_study(write_study(edit=edit, also=also)), tmp_path / "runs")
     per_checkpoint = plain.answers // (1 + 2 * (plain.arms - 1))
     assert watched.answers == plain.answers + 2 * (plain.arms - 1) * per_checkpoint
+
+
+def test_derived_arms_are_groups_of_their_own_that_train_nothing_and_answer_at_every_checkpoint(
+    write_study, tmp_path: Path
+):
+    plain = preview_study(read_study(write_study()), tmp_path / "runs")
+    text = "[derived]\ntruncations = [2]\nnorms = [1.0]\n[evaluation]"
+    study = read_study(write_study(also=("[evaluation]", text)))
+    preview = preview_study(study, tmp_path / "runs")
+    # Ranks 1 and 4 at two seeds and a twin's: each is scaled, 4 is cut; full at as many, both.
+    assert preview.arms - plain.arms == 3 * (2 + 1 + 2)
+    assert (preview.tflop, preview.tokens) == (plain.tflop, plain.tokens)
+    each = plain.answers // (1 + 2 * (plain.arms - 1))
+    assert preview.answers - plain.answers == each * 2 * 15
+    made = [group for group in preview.groups if group.method in ("adapter", "model")]
+    assert {group.method for group in made} == {"adapter", "model"}
+    assert not any(group.gib or group.step_gflop for group in made)
+    assert "8 made of finished updates" in {group.summary for group in made}

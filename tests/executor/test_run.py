@@ -13,7 +13,8 @@ from rankshift.analysis.results import summarize
 from rankshift.data.preparation import prepare_set
 from rankshift.data.sources import resolve_dataset
 from rankshift.errors import UserError
-from rankshift.executor.run import Watch, cost_of, resolve_study, run_study
+from rankshift.executor.resolving import resolve_study
+from rankshift.executor.run import Watch, cost_of, run_study
 from rankshift.executor.worker import work
 from rankshift.model.loading import load_tokenizer
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records

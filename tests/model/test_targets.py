@@ -90,3 +90,11 @@ def test_a_target_that_no_chosen_layer_has_is_refused():
         "grid.target_modules: `extra` matches no linear layer in layers 1; "
         "leave it out or add layers"
     )
+
+
+def test_without_target_modules_a_rank_reaches_into_every_linear_layer_but_the_head(
+    tiny_model: PreTrainedModel,
+):
+    found = effective_ranks(tiny_model, 20, Subset((), ()))
+    assert len(found) == 2 * 7
+    assert set(found.values()) == {16}

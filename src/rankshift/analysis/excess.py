@@ -19,10 +19,13 @@ from rankshift.analysis.intervals import (
 Curve = dict[str, Any]
 
 FIXED = (
-    *("scaling", "alpha", "learning_rate", "target_modules", "layers", "given"),
+    *("scaling", "alpha", "learning_rate", "u", "trains_a", "target_modules", "layers", "given"),
     *("question_set", "judge", "step"),
 )
 """Keys in which a task's curve and its twin's agree."""
+
+KIND = ("learning_rate", "optimizer", "parameters")
+"""Keys in which the full finetunes of one category agree."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def build_excess_curves(curves: Sequence[Curve]) -> list[Curve]:
     full finetuning is beside the ranks, as there.
     """
     return [
-        {key: curve[key] for key in ("dataset", "role", *FIXED)}
+        {key: curve.get(key) for key in ("dataset", "role", *FIXED)}
         | {"twin": twin["dataset"]}
         | {
             "points": [
@@ -58,17 +61,17 @@ def build_excess_curves(curves: Sequence[Curve]) -> list[Curve]:
                 if benign["rank"] == task["rank"]
             ],
             "categories": [
-                {k: task[k] for k in ("category", "learning_rate")} | _describe_both(task, benign)
+                {k: task.get(k) for k in ("category", *KIND)} | _describe_both(task, benign)
                 for task in curve["categories"]
                 for benign in twin["categories"]
                 if task["category"] == benign["category"] == "full"
-                and task["learning_rate"] == benign["learning_rate"]
+                and all(task.get(key) == benign.get(key) for key in KIND)
             ],
         }
         for curve in curves
         for twin in curves
         if (curve["role"], twin["role"]) == ("task", "twin")
-        and all(curve[key] == twin[key] for key in FIXED)
+        and all(curve.get(key) == twin.get(key) for key in FIXED)
     ]
 
 

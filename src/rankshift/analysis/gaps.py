@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rankshift.analysis.intervals import FEWEST_SEEDS
-from rankshift.analysis.measurements import MeasuredArm
+from rankshift.analysis.measurements import DERIVED, MeasuredArm
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import expand_arms
 from rankshift.study import Study
@@ -32,6 +32,7 @@ def list_gaps(
         *_list_unknown_origins(arms),
         *_list_habits(study),
         *_list_missing_arms(study, arms),
+        *_list_lost_updates(arms),
     ]
 
 
@@ -147,12 +148,33 @@ def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
         for arm in arms
         if arm.stopped_at is not None
     ]
-    asked = len(expand_arms(study)) + len(study.models)
+    stopped = {arm.arm for arm in arms if arm.stopped_at is not None}
+    not_made = [arm.source for arm in expand_arms(study) if arm.source in stopped - {arm}]
+    sentences += [
+        f"{count} arms that would be made of the update of {source.label}: it stopped."
+        for source, count in Counter(not_made).items()
+    ]
+    asked = len(expand_arms(study)) + len(study.models) - len(not_made)
     unfinished = asked - sum(
-        arm.stopped_at is not None or not arm.arm.is_trained or study.training.steps in arm.steps
+        arm.stopped_at is not None or not arm.arm.has_steps or study.training.steps in arm.steps
         for arm in arms
     )
     if unfinished:
         what = "not imported" if study.imports else "not trained to the last checkpoint"
         sentences.append(f"{unfinished} of {asked} arms: {what} yet.")
     return sentences
+
+
+def _list_lost_updates(arms: Sequence[MeasuredArm]) -> list[str]:
+    """Say what of full finetunes' updates their cuts leave out: an adapter is on linear layers."""
+    shares = [
+        share for arm in arms for share in arm.facts.get(DERIVED, {}).get("left_out", {}).values()
+    ]
+    if not shares:
+        return []
+    low, high = (f"{100 * share:.3g}" for share in (min(shares), max(shares)))
+    span = low if low == high else f"{low} to {high}"
+    return [
+        "What full finetuning changed outside the linear layers (embeddings, norms, output head): "
+        f"{span} % of the update's squared norm, which cutting it to a rank leaves out."
+    ]

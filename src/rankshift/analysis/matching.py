@@ -6,7 +6,17 @@ from typing import Any
 Results = dict[str, Any]
 Curve = dict[str, Any]
 
-SETTING = ("role", "scaling", "alpha", "learning_rate", "u", "target_modules", "layers", "given")
+SETTING = (
+    "role",
+    "scaling",
+    "alpha",
+    "learning_rate",
+    "u",
+    "trains_a",
+    "target_modules",
+    "layers",
+    "given",
+)
 """What two curves must share to be set side by side, whatever the data, questions and judge."""
 
 ALONE = ("role", "given")

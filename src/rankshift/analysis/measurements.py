@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +10,8 @@ from urllib.parse import unquote
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
 from rankshift.capability import CapabilityRecord, read_all_capability
+from rankshift.completion import find_stop
+from rankshift.derivation import find_source_id, read_updates
 from rankshift.errors import UserError
 from rankshift.records import (
     HUMAN,
@@ -21,13 +23,16 @@ from rankshift.records import (
     read_records,
 )
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
-from rankshift.status import find_stop
 from rankshift.study import Study
 from rankshift.watch_files import read_crossings, read_divergences, read_looks
 from rankshift.watch_records import CrossingRecord, LookRecord
+from rankshift.weight_records import UpdateRecord
 
 IMPORTED = "imported"
 """Key of an imported arm's provenance.json: its files, with their SHA-256."""
+
+DERIVED = "derived"
+"""Key of a derived arm's provenance.json: what it was made of, and how."""
 
 DESCRIBED = ("data", "effective_rank")
 """Keys that arm.json or provenance.json may hold: counts of rows, and target module to rank."""
@@ -60,6 +65,10 @@ class MeasuredArm:
     crossings: list[CrossingRecord] = field(default_factory=list)
     """What the arm crossed of what the study asks; of the others it is censored."""
     looks: list[LookRecord] = field(default_factory=list)
+    updates: dict[int, UpdateRecord] = field(default_factory=dict)
+    """Step to the size of the update; empty for what has none, and for runs from before."""
+    source: str | None = None
+    """Id of the finetune that a derived arm is made of."""
 
     @property
     def steps(self) -> list[int]:
@@ -106,6 +115,7 @@ class MeasuredArm:
             "trains_a": arm.trains_a if is_ours else None,
             "truncated_to": arm.truncated_to,
             "norm_to": arm.norm_to,
+            "source_arm": self.source,
         }
 
 
@@ -121,7 +131,13 @@ def read_measurements(run: StudyRun) -> list[MeasuredArm]:
     evaluation = evaluation_id(study.evaluation, fingerprints.questions)
     ids = identify_arms(study, fingerprints)
     begun = {arm_id: arm for arm_id, arm in ids.items() if run.arm(arm_id).arm_path.exists()}
-    return [_read_arm(run.arm(key), arm, study, evaluation) for key, arm in begun.items()]
+    return [
+        replace(
+            _read_arm(run.arm(key), arm, study, evaluation),
+            source=find_source_id(arm, study, fingerprints),
+        )
+        for key, arm in begun.items()
+    ]
 
 
 def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> MeasuredArm:
@@ -141,6 +157,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         divergence={r.step: r.kl for r in read_divergences(files)},
         crossings=read_crossings(files),
         looks=read_looks(files),
+        updates=read_updates(files),
     )
 
 

@@ -59,7 +59,7 @@ def collect_panels(arms: Sequence[MeasuredArm], last_step: int) -> dict[str, lis
 
 def step_of(arm: MeasuredArm, last_step: int) -> int:
     """Give the step at which an arm's answers count: the last, or 0 for what is not trained."""
-    return last_step if arm.arm.is_trained else 0
+    return last_step if arm.arm.has_steps else 0
 
 
 def list_judges(panel: Sequence[ReadAnswer], first: str) -> list[str]:

@@ -22,6 +22,7 @@ KEYS = (
     "alpha",
     "learning_rate",
     "u",
+    "trains_a",
     "target_modules",
     "layers",
     "given",

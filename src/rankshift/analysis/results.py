@@ -26,7 +26,7 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.matched import build_matched_curves, list_matches
-from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.measurements import DERIVED, DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
@@ -45,6 +45,7 @@ from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
 from rankshift.watch_records import CrossingRecord
+from rankshift.weight_records import UpdateRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
@@ -175,6 +176,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "own_held_out_loss": arm.own_loss.get(step),
         "kl": arm.divergence.get(step),
         "crossings": [_describe_crossing(one) for one in arm.crossings if one.step == step],
+        "update": _describe_update(arm.updates.get(step)),
         "rates": {k: _leave_out_counts(first[k]) for k in RATES},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],
@@ -195,6 +197,12 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "truthfulqa_by": sum_up_truthfulness(arm.choices.get(step, [])),
         "capability": list_scores(r for r in arm.capability if r.step == step),
     }
+
+
+def _describe_update(update: UpdateRecord | None) -> dict[str, Any] | None:
+    if update is None:
+        return None
+    return {key: value for key, value in asdict(update).items() if key != "step"}
 
 
 def _group_answers(
@@ -255,7 +263,7 @@ def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
     """Tell what all arms were made with from what differs between them."""
     values: dict[str, dict[str, Any]] = {}
     for arm in arms:
-        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE}):
+        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE, DERIVED}):
             text = json.dumps(arm.facts[key], sort_keys=True)
             values.setdefault(key, {})[text] = arm.facts[key]
     return {

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from rankshift.records import CallRecord, parse_record, sync_folder, to_line
+from rankshift.atomic import sync_folder
+from rankshift.records import CallRecord, parse_record, to_line
 
 
 class Journal:

@@ -60,7 +60,8 @@ def plan_groups(
     """Keep the planned groups and put the arms that are in none into new ones.
 
     A group holds one method and one role, its arms in the order of their seeds; a full finetune, a
-    whole model and the base are groups of one. New groups of a role take about equally long.
+    whole model and the base are groups of one. Derived arms, which come after all training, are in
+    groups of their own. New groups of a role take about equally long.
 
     Args:
         arms: By id.
@@ -77,8 +78,11 @@ def plan_groups(
     new = {name: arm for name, arm in arms.items() if name not in known}
     ordered = sorted(new, key=lambda name: _order(new[name]))
     groups = list(planned)
-    kinds = groupby(ordered, lambda n: (new[n].method, new[n].role, apart(new[n])))
-    for (method, role, _), members in kinds:
+    kinds = groupby(
+        ordered,
+        lambda n: (new[n].is_derived, new[n].made_method, new[n].role, apart(new[n])),
+    )
+    for (_, method, role, _), members in kinds:
         costs = {name: cost(new[name]) for name in members}
         num_parts = count_groups(method, len(costs), compute)
         for part in balance(costs, num_parts, compute.arms_per_group):
@@ -148,10 +152,11 @@ def balance(costs: dict[str, float], num_parts: int, size: int) -> list[list[str
     return [[name for name in costs if name in part] for part in parts]
 
 
-def _order(arm: Arm) -> tuple[str, str, int, str, bool, float, float, int]:
+def _order(arm: Arm) -> tuple[bool, str, str, int, str, bool, float, float, int]:
     # Arms whose A stays as drawn are neighbours: they are computed apart from the others.
     return (
-        arm.method,
+        arm.is_derived,
+        arm.made_method,
         arm.role,
         arm.seed or 0,
         arm.scaling or "",

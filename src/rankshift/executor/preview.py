@@ -13,9 +13,11 @@ from rankshift.eval.budget import BYTES_PER_TOKEN, FRAME_TOKENS, price, reply_to
 from rankshift.eval.judges import AskedJudge
 from rankshift.eval.suite import Question
 from rankshift.executor.plan import Group
+from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, is_tight
-from rankshift.executor.run import ResolvedStudy, cost_of, count_crossings, make_plan, resolve_study
+from rankshift.executor.run import cost_of, make_plan
 from rankshift.executor.step_sizes import StepSizes, list_step_sizes
+from rankshift.executor.todo import count_crossings
 from rankshift.study import Study
 
 
@@ -103,7 +105,7 @@ def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Previe
     checkpoints = len(study.training.checkpoints) + count_crossings(study.training)
     asked = group_by_repeats(resolved.material.questions, study.evaluation)
     per_checkpoint = sum(repeats * len(questions) for repeats, questions in asked.items())
-    measured = len(resolved.arms) - len(trained) + len(trained) * checkpoints
+    measured = sum(checkpoints if arm.has_steps else 1 for arm in resolved.arms.values())
     return Preview(
         study=study.name,
         arms=len(resolved.arms),
@@ -195,9 +197,11 @@ def _summarize(arms: list[Arm]) -> str:
     """Say in a few words which arms a group holds."""
     if len(arms) == 1:
         return arms[0].label
+    twins = " twins" if arms[0].role == "twin" else ""
+    if arms[0].is_derived:
+        return f"{len(arms)}{twins} made of finished updates"
     ranks = sorted({arm.rank or 0 for arm in arms})
     span = f"rank {ranks[0]}" + (f" to {ranks[-1]}" if ranks[1:] else "")
-    twins = " twins" if arms[0].role == "twin" else ""
     twins += " given" if arms[0].is_given else ""
     us = sorted({float(f"{arm.u:.9g}") for arm in arms if arm.u is not None})
     steps = f", u {us[0]:g}" + (f" to {us[-1]:g}" if us[1:] else "") if us else ""

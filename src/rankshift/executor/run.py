@@ -1,7 +1,7 @@
 """Run a study to its end, or continue it: every stage does what is not done yet."""
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rankshift.analysis.results import summarize, write_results
@@ -9,21 +9,17 @@ from rankshift.arms import Arm
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import (
-    Material,
-    Parts,
     describe_rows,
-    find_parts,
-    prepare_material,
     read_suites,
 )
 from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
 from rankshift.executor.processes import run_jobs
-from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight, share_memory
+from rankshift.executor.resolving import ResolvedStudy, resolve_study
+from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
+from rankshift.executor.todo import Todo, list_todo
 from rankshift.executor.watch import Watch
-from rankshift.executor.waves import find_open_waves
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
-from rankshift.model.loading import load_tokenizer
 from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
 from rankshift.opening import open_run
@@ -31,78 +27,8 @@ from rankshift.preregistration import register
 from rankshift.report.page import write_page
 from rankshift.runs import (
     StudyRun,
-    evaluation_id,
-    identify_arms,
-    make_recipe,
 )
-from rankshift.status import (
-    find_due_steps,
-    find_stop,
-    find_unrelated_set,
-    is_trained,
-    list_held_out_sets,
-)
-from rankshift.study import Role, Study, Training
-
-
-@dataclass(frozen=True)
-class ResolvedStudy:
-    """A study, what its names stand for, and where its results go."""
-
-    study: Study
-    parts: Parts
-    arms: dict[str, Arm]
-    """By id, in the order of the grid."""
-    run: StudyRun
-    evaluation: str
-    """The evaluation's id."""
-    materials: dict[int, Material] = field(default_factory=dict)
-    """By the seed of the split; what has been asked for."""
-
-    @property
-    def material(self) -> Material:
-        """Give what the base is measured on; where seeds share a split, so are all arms."""
-        return self.find_material(None)
-
-    def find_material(self, seed: int | None) -> Material:
-        """Read, split and render the data of a seed, once and only when something is left to do.
-
-        Raises:
-            UserError: A row or a question file is malformed, or a set comes out empty.
-        """
-        data = replace(self.study.data, split_seed=self.study.data.find_split_seed(seed))
-        if data.split_seed not in self.materials:
-            study = replace(self.study, data=data)
-            tokenizer = load_tokenizer(self.parts.base.directory)
-            self.materials[data.split_seed] = prepare_material(study, self.parts, tokenizer)
-        return self.materials[data.split_seed]
-
-    @cached_property
-    def room(self) -> int:
-        """Give the bytes that each worker may use, read once: what is free changes."""
-        return share_memory(self.study.compute)
-
-    def row_lengths(self, role: Role, seed: int | None) -> tuple[int, ...]:
-        """Give the tokens of every training row of a role and seed; none for the base."""
-        prepared = self.find_material(seed).sets.get(role)
-        return tuple(len(row.token_ids) for row in prepared.train) if prepared else ()
-
-    @cached_property
-    def batch_tokens(self) -> int:
-        """Give the tokens of one arm's micro-batch of task rows of mean length, padding aside."""
-        training, rows = self.study.training, self.material.sets["task"].train
-        total = sum(len(row.token_ids) for row in rows)
-        return training.rows_per_step * total // (training.accumulation * len(rows))
-
-
-@dataclass(frozen=True)
-class Todo:
-    """What is left to do for one group."""
-
-    group: Group
-    train: bool
-    answers: int
-    """Checkpoints of its arms that are to answer, at most: crossings to come may stay away."""
+from rankshift.study import Study
 
 
 def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
@@ -120,15 +46,19 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     run = resolved.run
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
-    todo = [t for t in (find_todo(group, resolved) for group in groups) if t]
+    todo = list_todo(groups, resolved, derived=False)
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory):
         register(study, resolved.parts.fingerprints, run)
-        if jobs:
+        later = list_todo(groups, resolved, derived=True)
+        if todo or later:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))
-            watch.begin("answers", sum(job.answers for job in jobs))
+            watch.begin("answers", sum(one.answers for one in (*todo, *later)))
+            run_jobs(jobs, study.compute.workers, watch.advance)
+            later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
+            jobs = [make_job(one, resolved) for one in later]
             run_jobs(jobs, study.compute.workers, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
@@ -136,22 +66,6 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         write_results(run, results)
         write_page(run, results)
     return run
-
-
-def resolve_study(study: Study, root: Path) -> ResolvedStudy:
-    """Find everything a study names; nothing is written.
-
-    Raises:
-        UserError: A part is not to be had, or does not fit the base.
-    """
-    parts = find_parts(study)
-    return ResolvedStudy(
-        study=study,
-        parts=parts,
-        arms=identify_arms(study, parts.fingerprints),
-        run=StudyRun(root / study.name),
-        evaluation=evaluation_id(study.evaluation, parts.fingerprints.questions),
-    )
 
 
 def make_plan(resolved: ResolvedStudy) -> list[Group]:
@@ -198,27 +112,6 @@ def describe_plan(groups: list[Group], room: int) -> str:
 def _keep_whole(planned: list[Group], arms: dict[str, Arm]) -> list[Group]:
     """Drop groups with an arm the study no longer asks for; their other arms are planned anew."""
     return [group for group in planned if all(name in arms for name in group.arms)]
-
-
-def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
-    """Find what is left to do for a group, None for nothing."""
-    study, fingerprints = resolved.study, resolved.parts.fingerprints
-    train, due = False, []
-    for name in group.arms:
-        arm, files = resolved.arms[name], resolved.run.arm(name)
-        recipe = make_recipe(arm, study, fingerprints)
-        stop = find_stop(files)
-        if stop is None:
-            sets, unrelated = list_held_out_sets(arm, study), find_unrelated_set(arm, study)
-            trained = is_trained(files, recipe, sets, unrelated)
-            # Provenance comes last: without it the process died between the two.
-            train |= not (trained and files.provenance_path.exists())
-        due.append(find_due_steps(files, recipe))
-    every = [resolved.run.arm(name) for name in group.arms]
-    answers = sum(map(len, find_open_waves(every, due, resolved.evaluation)))
-    if train and resolved.arms[group.arms[0]].is_trained:
-        answers += len(group.arms) * count_crossings(study.training)
-    return Todo(group, train, answers) if train or answers else None
 
 
 def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
@@ -275,11 +168,6 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         return add_given(job, resolved.study, parts)
     own, facts = material.sets.get(group.role), describe_rows(material, group.role) | job.facts
     return replace(job, train_rows=own.train if own else (), facts=facts)
-
-
-def count_crossings(training: Training) -> int:
-    """Count the checkpoints that an arm's crossings may add."""
-    return len(training.crossings) + len(training.kl_crossings)
 
 
 def count_steps(job: Job) -> int:

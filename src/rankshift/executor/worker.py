@@ -4,7 +4,7 @@ import ctypes
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -13,20 +13,24 @@ import torch
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.completion import find_due_steps, make_due_recipe
 from rankshift.data.rendering import Rendered
+from rankshift.derivation import find_source_id
 from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
+from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
 from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
+from rankshift.executor.weighing import record_updates
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
 from rankshift.model.targets import effective_ranks
+from rankshift.model.updates import weigh_linears
 from rankshift.provenance import gather_provenance
 from rankshift.records import ChoiceRecord, write_atomically, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
-from rankshift.status import find_due_steps
 from rankshift.study import Study
 from rankshift.train.group import measure_untrained, read_forms, train_group
 from rankshift.train.roster import Group, HeldOut
@@ -74,7 +78,7 @@ class Job:
     given: tuple[Path, ...] = ()
     """Directories of the group's models, where they were trained elsewhere."""
     own_facts: tuple[dict[str, object], ...] = ()
-    """What goes into each given arm's provenance besides."""
+    """What goes into each given or derived arm's provenance besides."""
     tokenizer_directory: Path | None = None
     """None is the base's."""
     unrelated: HeldOut | None = None
@@ -92,12 +96,19 @@ def work(job: Job, advance: Advance) -> None:
     model = load_model(job.base_directory, getattr(torch, training.dtype), base.quantization)
     tokenizer = load_tokenizer(job.tokenizer_directory or job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
-    trainee = _prepare(model, job)
+    norms = weigh_linears(model) if job.train else {}
+    if job.train and job.arms[0].is_derived:
+        sources = [find_source_id(arm, job.study, job.fingerprints) for arm in job.arms]
+        made = zip(job.arms, map(run.arm, filter(None, sources)), files, strict=True)
+        facts = tuple(derive_arm(*one, model, job.base_name) for one in made)
+        job = replace(job, own_facts=facts)
+    trainee = _prepare(model, job, files)
     if job.group.fit.checkpointing:
         checkpoint_layers(model)
     if job.train:
         started = monotonic()
         _train(job, run, files, trainee, tokenizer, advance)
+        record_updates(job.arms, files, job.base_directory, training.dtype, norms)
         seconds = round(monotonic() - started, 1)
         for index, (arm_files, effective) in enumerate(zip(files, ranks, strict=True)):
             facts = {"effective_rank": effective, "seconds": seconds}
@@ -106,7 +117,7 @@ def work(job: Job, advance: Advance) -> None:
             facts |= job.own_facts[index] if job.own_facts else {}
             _write_provenance(job, arm_files, facts)
         shutil.rmtree(run.group(job.group.id), ignore_errors=True)
-    recipes = [make_recipe(arm, job.study, job.fingerprints) for arm in job.arms]
+    recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
     due = [find_due_steps(one, recipe) for one, recipe in zip(files, recipes, strict=True)]
     left = job.answers
     for wave in find_open_waves(files, due, job.evaluation) if left else ():
@@ -130,7 +141,9 @@ def return_freed_memory() -> None:
         library.mallopt(-3, MMAP_BYTES)
 
 
-def _prepare(model: PreTrainedModel, job: Job) -> Trainee:
+def _prepare(model: PreTrainedModel, job: Job, files: list[ArmFiles]) -> Trainee:
+    if job.arms[0].is_derived:
+        return prepare_derived(model, files)
     if job.group.method == "lora":
         return prepare_adapters(model, list(job.arms), job.base_name)
     if job.group.method == "adapter":
@@ -164,6 +177,8 @@ def _train(
     )
     if job.arms[0].is_trained:
         train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
+    elif job.arms[0].is_derived:
+        measure_derived(group, trainee)
     else:
         measure_untrained(group, trainee)
 
@@ -209,7 +224,8 @@ def _weigh_choices(
 
 
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
-    return None if arm.rank is None else effective_ranks(model, arm.rank, arm.subset)
+    rank = arm.truncated_to or arm.rank
+    return None if rank is None else effective_ranks(model, rank, arm.subset)
 
 
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:

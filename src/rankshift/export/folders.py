@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rankshift.atomic import sync_folder
 from rankshift.data.conversations import fingerprint_file
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME
-from rankshift.records import sync_folder
 from rankshift.sealed import read_sealed, write_sealed
 
 MANIFEST = "rankshift.json"

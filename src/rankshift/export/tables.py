@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from rankshift.atomic import DRAFT
 from rankshift.frames.loading import FRAMES, load_frames
 from rankshift.labels.sheet import escape
-from rankshift.records import DRAFT
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.completion import list_checkpoint_steps
 from rankshift.errors import UserError
 from rankshift.report.wording import name_arms
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms, make_recipe
-from rankshift.status import list_checkpoint_steps
 from rankshift.study import Study
 
 FEWEST_LETTERS = 6

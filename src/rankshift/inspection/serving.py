@@ -16,7 +16,8 @@ from rankshift.inspection.arms import FoundArm
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
 from rankshift.model.sampling import sample_answers
-from rankshift.train.trainee import prepare_adapters, prepare_full
+from rankshift.model.updates import holds_adapter
+from rankshift.train.trainee import prepare_adapters, prepare_full, prepare_given
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ def load_arm(arm: FoundArm) -> Served:
     if arm.arm.method != "base" and not checkpoint.is_dir():
         raise UserError(f"{checkpoint}: no such checkpoint; run the study to its end first")
     model = load_model(source.directory, getattr(torch, training.dtype), base.quantization)
-    if arm.arm.method == "lora":
+    if arm.arm.is_derived and holds_adapter(checkpoint):
+        prepare_given(model, [checkpoint]).select(range(1))
+    elif arm.arm.method == "lora":
         trainee = prepare_adapters(model, [arm.arm], base.model, draw=False)
         trainee.read(checkpoint, 0)
         trainee.select(range(1))

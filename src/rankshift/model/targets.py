@@ -67,10 +67,13 @@ def list_of_blocks(name: str) -> str | None:
 
 
 def effective_ranks(model: nn.Module, rank: int, subset: Subset) -> dict[str, int]:
-    """Give the rank that each target can really reach: at most its smaller width."""
+    """Give the rank that each target can really reach: at most its smaller width.
+
+    Without target modules, as of a whole model, these are all linear layers but the head.
+    """
+    found = find_targets(model, subset) if subset.target_modules else list_linears(model)
     return {
-        name: min(rank, linear.in_features, linear.out_features)
-        for name, linear in find_targets(model, subset).items()
+        name: min(rank, linear.in_features, linear.out_features) for name, linear in found.items()
     }
 
 

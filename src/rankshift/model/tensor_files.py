@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rankshift.atomic import sync_folder
 from rankshift.errors import UserError
-from rankshift.records import sync_folder
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -58,7 +58,7 @@ def read_answer_sample(run: StudyRun, limit: int = SHOWN) -> AnswerSample:
     """
     study, _ = run.read_study()
     arms = read_measurements(run)
-    last = [(arm, study.training.steps if arm.arm.is_trained else 0) for arm in arms]
+    last = [(arm, study.training.steps if arm.arm.has_steps else 0) for arm in arms]
     return sample_answers(last, study.evaluation.judge, limit)
 
 

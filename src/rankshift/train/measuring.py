@@ -92,15 +92,22 @@ def measure_divergence(
     return {index: sums[index].item() / tokens for index in arms}
 
 
-def read_base(group: Group, trainee: Trainee) -> list[Predictions]:
+def read_base(group: Group, trainee: Trainee, *, is_replaced: bool = False) -> list[Predictions]:
     """Predict the unrelated rows by the base, once for all arms; nothing where there are none.
 
     A model that is itself trained must not have been trained yet, nor be resumed.
+
+    Args:
+        group: The arms, and the rows.
+        trainee: Over the base.
+        is_replaced: Whether other weights will be read into the model itself.
     """
     if group.unrelated is None:
         return []
     trainee.model.eval()
-    will_change = any(parameter.requires_grad for parameter in trainee.model.parameters())
+    will_change = is_replaced or any(
+        parameter.requires_grad for parameter in trainee.model.parameters()
+    )
     head, found = None, []
     with reading(trainee), trainee.base_alone():
         for rows in _divide_rows(group, group.unrelated):

@@ -1,0 +1,37 @@
+"""Files that a reader sees whole or not at all, whenever the process that writes them is killed."""
+
+import os
+from pathlib import Path
+
+DRAFT = ".tmp"
+"""Ends the name of a file that is being written; a hidden one, beside what it becomes."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def remove_drafts(directory: Path) -> None:
+    """Remove what a process that was killed had begun to write; only for who holds the folder."""
+    for draft in directory.rglob(f".*{DRAFT}"):
+        draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
