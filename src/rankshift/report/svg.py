@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import altair as alt
 import vl_convert
 
+from rankshift.report.colours import mix, read_palette
+from rankshift.report.visible import reveal
+
 WIDE, NARROW = 860, 340
 """Widths in CSS pixels for which every chart is laid out: a desktop's and a phone's."""
 
@@ -58,6 +61,22 @@ def render(build: Callable[[int], alt.TopLevelMixin], description: str) -> Figur
     return Figure(wide, narrow, description)
 
 
+def stand_alone(svg: str) -> str:
+    """Give a chart its colours as numbers and a white ground, for use outside the page."""
+    palette = read_palette()
+    ramp = r"color-mix\(in oklab, var\(--ramp-last\) (\d+)%, var\(--ramp-first\)\)"
+    first, last = palette["ramp-first"], palette["ramp-last"]
+    svg = re.sub(ramp, lambda found: mix(first, last, int(found[1]) / 100), svg)
+    svg = re.sub(r"var\(--([a-z-]+)\)", lambda found: palette[found[1]], svg)
+    start, end = svg.split(">", 1)
+    return f'{start}><rect width="100%" height="100%" fill="#ffffff"/>{end}'
+
+
+def make_png(svg: str) -> bytes:
+    """Draw a chart that stands alone with two pixels for each of CSS."""
+    return vl_convert.svg_to_png(svg, scale=2)
+
+
 def _draw(chart: alt.TopLevelMixin) -> str:
     axis = {
         "labelColor": paint("muted"),
@@ -90,12 +109,14 @@ def _restyle(svg: str, description: str) -> str:
         element.attrib.pop("aria-hidden", None)
         if is_mark and tip:
             title = ElementTree.SubElement(element, f"{{{NAMESPACE}}}title")
-            title.text = tip
+            title.text = reveal(tip)
+        if element.text:
+            element.text = reveal(element.text)
         for name in ("fill", "stroke"):
             if name in element.attrib:
                 element.set(name, _find_paint(element.attrib[name]))
     root.set("role", "img")
-    root.set("aria-label", description)
+    root.set("aria-label", reveal(description))
     return ElementTree.tostring(root, encoding="unicode")
 
 
