@@ -10,7 +10,7 @@ from rankshift.report.cells import name_full
 from rankshift.report.charts import Chart
 from rankshift.report.curve_charts import list_loss_rows, list_task_losses
 from rankshift.report.rank_figures import HEIGHT
-from rankshift.report.svg import Figure, paint, paint_ramp, render
+from rankshift.report.svg import Figure, Spec, hold, layer, paint, paint_ramp, render, write_spec
 from rankshift.report.wording import format_loss, name_arms, name_setting
 
 Row = dict[str, Any]
@@ -44,12 +44,12 @@ def draw_over_steps(curve: Row) -> Figure | None:
     dashes = [[1, 0]] * len(lines) + [[5, 4]] * len(full)
     dash = alt.StrokeDash("line:N", scale=alt.Scale(domain=names, range=dashes), legend=None)
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         steps = sorted({value["step"] for value in values})
         chart = _start(values, "Held-out loss, nats a token", colour, steps)
         line = chart.mark_line(strokeWidth=2, aria=False).encode(dash)
         points = chart.mark_point(filled=True, size=36, opacity=1).encode(description="tip:N")
-        return (line + points).properties(width=width - 60, height=HEIGHT)
+        return layer(line, points) | {"width": width - 60, "height": HEIGHT}
 
     ends = "; ".join(f"{v['tip']}" for v in values if v["step"] == max(v["step"] for v in values))
     return render(build, f"Held-out loss over steps. {ends}.")
@@ -101,11 +101,11 @@ def _draw_training(courses: Sequence[Row]) -> Figure:
         if loss is not None
     ]
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         chart = _start(values, "Training loss, nats a token", colour, None)
         opacity = 0.75 if len(courses) < 20 else 0.45
         line = chart.mark_line(strokeWidth=1.2, opacity=opacity, aria=False)
-        return line.properties(width=width - 60, height=HEIGHT)
+        return write_spec(line.properties(width=width - 60, height=HEIGHT))
 
     known = [value["loss"] for value in values]
     told = f"from {format_loss(max(known))} to {format_loss(min(known))} nats" if known else "none"
@@ -117,7 +117,7 @@ def _start(values: list[Row], title: str, colour: alt.Color, steps: list[int] | 
     x = alt.X("step:Q", title="optimizer steps", axis=ticks)
     y = alt.Y("loss:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     heading = alt.Title(title, dy=-6)
-    return alt.Chart(alt.Data(values=values), title=heading).encode(x, y, colour)
+    return alt.Chart(hold(values), title=heading).encode(x, y, colour)
 
 
 def _list_training_rows(courses: Sequence[Row]) -> Iterator[Row]:

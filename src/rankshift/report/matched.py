@@ -12,13 +12,13 @@ from rankshift.report.charts import Chart
 from rankshift.report.curve_charts import list_share_rows, name_asked, pair_twins
 from rankshift.report.panels import Panel
 from rankshift.report.rank_figures import draw_side_by_side
-from rankshift.report.svg import Figure, paint, render
+from rankshift.report.svg import Figure, Spec, hold, layer, render
 from rankshift.report.traits import colour_by_rank
 from rankshift.report.wording import (
     format_loss,
-    format_number,
     format_percent,
     name_arms,
+    name_match,
     name_setting,
 )
 
@@ -38,30 +38,23 @@ class Lacking:
     why: str
 
 
-def name_match(match: Row) -> str:
-    """Name a match value: `90% of the skill`, `KL 0.5 nats a token`, `30.0% insecure code`."""
-    if match["kind"] == "skill":
-        return f"{format_number(100 * match['value'])}% of the skill"
-    if match["kind"] == "kl":
-        return f"KL {format_number(match['value'])} nats a token"
-    return f"{format_percent(match['value'])} insecure code"
-
-
 def draw_matched(results: dict[str, Any]) -> list[Chart]:
     """Draw each setting at its match values, side by side on one scale."""
     charts = []
     for pairs in _group_matches(results):
         cells = [[cell for curve in pair for cell in list_share_cells(curve)] for pair in pairs]
         together = [cell for each in cells for cell in each]
+        missing = [[lack for curve in pair for lack in list_missing(curve)] for pair in pairs]
         panels = [
             Panel(
                 cells=each,
                 title=f"At {name_match(pair[0]['match'])}",
                 kind="share",
-                missing=[lack for curve in pair for lack in list_missing(curve)],
+                missing=lost,
                 scaled_by=together,
+                has_strip=any(missing),
             )
-            for pair, each in zip(pairs, cells, strict=True)
+            for pair, each, lost in zip(pairs, cells, missing, strict=True)
         ]
         figure = draw_side_by_side(panels, min(COLUMNS, len(panels)))
         rows = tuple(
@@ -146,18 +139,21 @@ def _draw_tradeoff(rows: Sequence[Row]) -> Figure:
     ]
     groups, inks = colour_by_rank(rows)
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         loss = alt.Scale(reverse=True, zero=False)
         title = "held-out loss, nats a token (more skill to the right)"
         x = alt.X("loss:Q", title=title, scale=loss, axis=alt.Axis(grid=False, tickCount=6))
         y = alt.Y("rate:Q", title=None, axis=alt.Axis(format="%", tickCount=6, domain=False))
         colour = alt.Color("group:N", scale=alt.Scale(domain=groups, range=inks), legend=None)
         heading = alt.Title("Misaligned, of coherent answers", dy=-6)
-        chart = alt.Chart(alt.Data(values=values), title=heading).encode(x, y, colour)
+        chart = alt.Chart(hold(values), title=heading).encode(x, y, colour)
         paths = chart.mark_line(strokeWidth=1, opacity=0.35, aria=False)
-        dots = chart.mark_point(filled=True, size=34, opacity=0.85, stroke=paint("paper"))
-        drawn = paths.encode(detail="arm:N", order="step:Q") + dots.encode(description="tip:N")
-        return drawn.properties(width=width - 60, height=280)
+        dots = chart.mark_point(filled=True, size=44, opacity=0.85)
+        lines, marks = (
+            paths.encode(detail="arm:N", order="step:Q"),
+            dots.encode(description="tip:N"),
+        )
+        return layer(lines, marks) | {"width": width - 60, "height": 280}
 
     return render(
         build,

@@ -8,7 +8,7 @@ import altair as alt
 
 from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.report.charts import Chart
-from rankshift.report.svg import WIDE, Figure, paint, render
+from rankshift.report.svg import WIDE, Figure, Spec, hold, paint, render, write_spec
 from rankshift.report.wording import name_arms, name_subset
 
 Row = dict[str, Any]
@@ -43,10 +43,10 @@ def draw_outcomes(groups: Groups) -> Figure | None:
     if not shown:
         return None
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         last = len(shown) - 1
         bars = [_draw_bars(t, arms, width, at == last) for at, (t, arms) in enumerate(shown)]
-        return alt.vconcat(*bars, spacing=14)
+        return {"vconcat": [write_spec(bar) for bar in bars], "spacing": 14}
 
     number = sum(len(arms) for _, arms in shown)
     return render(build, f"Shares of outcomes of {number} arms; the table of all arms has them.")
@@ -80,7 +80,7 @@ def _draw_bars(title: str, arms: Values, width: int, has_axis: bool) -> alt.Char
         minExtent=room,
         maxExtent=room,
     )
-    bars = alt.Chart(alt.Data(values=values), title=alt.Title(title, offset=4, limit=width - 40))
+    bars = alt.Chart(hold(values), title=alt.Title(title, offset=4, limit=width - 40))
     return (
         bars.mark_bar(height={"band": 0.78})
         .encode(

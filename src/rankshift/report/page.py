@@ -49,7 +49,7 @@ from rankshift.report.outcomes import STACK, chart_outcomes
 from rankshift.report.settings import flatten, name_models
 from rankshift.report.sheets import TOLD
 from rankshift.report.traits import draw_traits
-from rankshift.report.verdicts import describe_robustness, tabulate_peaks
+from rankshift.report.verdicts import describe_robustness, name_reading, tabulate_peaks
 from rankshift.report.visible import reveal
 from rankshift.report.wording import (
     NOTHING,
@@ -59,6 +59,7 @@ from rankshift.report.wording import (
     format_percent,
     format_points,
     name_arms,
+    name_match,
     tell_origin,
 )
 from rankshift.runs import StudyRun
@@ -155,6 +156,8 @@ def _make_environment() -> Environment:
         "number": format_number,
         "points": format_points,
         "origin": tell_origin,
+        "match": name_match,
+        "reading": name_reading,
         "has_category": has_category,
         "has_new_questions": has_new_questions,
     }

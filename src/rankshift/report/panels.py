@@ -23,6 +23,8 @@ class Panel:
     missing: Sequence[Missing] = ()
     scaled_by: Sequence[Cell] = ()
     """Cells of the panels beside it, which share its vertical scale."""
+    has_strip: bool = False
+    """Whether there is room under zero for what is missing, here or in a panel beside it."""
 
     @property
     def base(self) -> Cell | None:

@@ -10,7 +10,7 @@ import altair as alt
 
 from rankshift.report.cells import Cell, Missing
 from rankshift.report.panels import Panel
-from rankshift.report.svg import NARROW, WIDE, Figure, paint, render
+from rankshift.report.svg import NARROW, WIDE, Figure, Spec, hold, layer, paint, render
 
 Row = dict[str, Any]
 HEIGHT = 300
@@ -57,36 +57,37 @@ def draw_side_by_side(panels: Sequence[Panel], columns: int) -> Figure | None:
     if not shown:
         return None
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         number = columns if width == WIDE else 1
         each = (WIDE - 30 * (number - 1)) // number if width == WIDE else NARROW
         drawn = [draw_panel(panel, each, 220) for panel in shown]
-        return alt.concat(*drawn, columns=number, spacing=28)
+        return {"concat": drawn, "columns": number, "spacing": 28}
 
     return render(build, " ".join(panel.description for panel in shown))
 
 
-def draw_panel(panel: Panel, width: int, height: int) -> Any:
+def draw_panel(panel: Panel, width: int, height: int) -> Spec:
     """Draw the ranks, and the categories beside them on the same scale."""
     ranks, categories = panel.ranks, panel.categories
     beside = _make_room(categories, width, bool(ranks))
-    parts: list[Any] = []
+    parts: list[Spec] = []
     if ranks:
         y = _place_values(panel, panel.title)
         part = _draw_part(panel, _place_ranks(ranks), y, lambda cell: cell.rank is not None)
-        parts.append(part.properties(width=width - beside - 70, height=height))
+        parts.append(part | {"width": width - beside - 70, "height": height})
     if categories:
         y = _place_values(panel, None if ranks else panel.title)
         part = _draw_part(panel, _place_categories(categories, beside), y, lambda c: c.category)
-        parts.append(part.properties(width=beside, height=height))
-    return parts[0] if len(parts) == 1 else alt.hconcat(*parts, spacing=12)
+        parts.append(part | {"width": beside, "height": height})
+    return parts[0] if len(parts) == 1 else {"hconcat": parts, "spacing": 12}
 
 
-def _draw_part(panel: Panel, places: Places, y: alt.Y, is_here: Any) -> alt.LayerChart:
+def _draw_part(panel: Panel, places: Places, y: alt.Y, is_here: Any) -> Spec:
     cells = [cell for cell in panel.trained if is_here(cell)]
     missing = [lack for lack in panel.missing if is_here(lack)]
     marks = _draw_missing(panel, missing, places, y) + _draw_cells(panel, cells, places, y)
-    return alt.layer(*_draw_base(panel, y), *marks)
+    resolve = {"scale": {"shape": "independent"}}  # what is missing has shapes of its own
+    return layer(*_draw_base(panel, y), *marks) | {"resolve": resolve}
 
 
 def _place_ranks(ranks: Sequence[int]) -> Places:
@@ -150,7 +151,7 @@ def _place_values(panel: Panel, title: str | None) -> alt.Y:
     """Make the vertical axis; both parts compute the same scale, and the left one is labelled."""
     low, high = _find_reach(panel)
     margin = 0.0 if panel.kind == "share" else 0.04 * (high - low) or 0.01
-    below = 0.06 * high if panel.missing and panel.kind == "share" else 0.0
+    below = 0.08 * high if panel.has_strip else 0.0
     axis = alt.Axis(
         labels=title is not None,
         ticks=False,
@@ -173,11 +174,11 @@ def _place_values(panel: Panel, title: str | None) -> alt.Y:
 def _draw_base(panel: Panel, y: alt.Y) -> list[alt.Chart]:
     rules = []
     if panel.kind == "excess":
-        zero = alt.Chart(alt.Data(values=[{"value": 0.0}])).mark_rule(strokeWidth=1, aria=False)
+        zero = alt.Chart(hold([{"value": 0.0}])).mark_rule(strokeWidth=1, aria=False)
         rules.append(zero.encode(y, color=alt.value(paint("muted"))))
     if panel.base is not None:
         value = {"value": panel.base.value, "tip": panel.tell(panel.base, panel.base.value)}
-        rule = alt.Chart(alt.Data(values=[value])).mark_rule(strokeDash=[5, 4], strokeWidth=1.5)
+        rule = alt.Chart(hold([value])).mark_rule(strokeDash=[5, 4], strokeWidth=1.5)
         rules.append(rule.encode(y, color=alt.value(paint("muted")), description="tip:N"))
     return rules
 
@@ -186,12 +187,12 @@ def _draw_missing(
     panel: Panel, missing: Sequence[Missing], places: Places, y: alt.Y
 ) -> list[alt.Chart]:
     """Mark arms without a value under zero: a cross where censored, a dash where refused."""
-    if not missing or panel.kind != "share":
+    if not missing or not panel.has_strip:
         return []
-    below = -0.03 * _find_reach(panel)[1]
+    below = -0.04 * _find_reach(panel)[1]
     values = [places.locate(m) | {"value": below, "kind": m.kind, "tip": m.tip} for m in missing]
     shapes = alt.Scale(domain=["censored", "refused"], range=[CROSS, BAR])
-    chart = alt.Chart(alt.Data(values=values)).mark_point(size=28, strokeWidth=2, opacity=1)
+    chart = alt.Chart(hold(values)).mark_point(size=28, strokeWidth=2, opacity=1)
     return [
         chart.encode(
             places.x,
@@ -224,12 +225,12 @@ def _draw_cells(panel: Panel, cells: Sequence[Cell], places: Places, y: alt.Y) -
     shape = alt.Shape("series:N", scale=shapes, legend=None)
 
     def chart(values: list[Row]) -> alt.Chart:
-        return alt.Chart(alt.Data(values=values)).encode(places.x, y, _colour())
+        return alt.Chart(hold(values)).encode(places.x, y, _colour())
 
     ends = [value | {"value": value[end]} for value in outer for end in ("value", "high")]
     drawn = [
         chart(outer).mark_rule(strokeWidth=1, opacity=0.8, aria=False).encode(y2="high:Q"),
-        chart(ends).mark_tick(thickness=1, size=9, opacity=0.8, aria=False),
+        chart(ends).mark_tick(orient="horizontal", thickness=1, size=9, opacity=0.8, aria=False),
         chart(bars).mark_rule(strokeWidth=3.5, opacity=0.7, aria=False).encode(y2="high:Q"),
         chart(seeds).mark_point(size=22, opacity=0.7, strokeWidth=1.2).encode(description="tip:N"),
         chart(means)

@@ -4,10 +4,12 @@ Vega knows colours as numbers only. Charts are drawn with placeholder colours, a
 then becomes the page's own CSS variable. No script is left in a chart.
 """
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import vl_convert
@@ -31,6 +33,10 @@ GUIDES = ("axis", "title")
 FONT = "system-ui, sans-serif"
 
 
+Spec = dict[str, Any]
+"""A chart as Vega-Lite's JSON."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One chart for two widths, and its text alternative."""
@@ -50,7 +56,25 @@ def paint_ramp(position: float) -> str:
     return f"#0200{round(100 * position):02x}"
 
 
-def render(build: Callable[[int], alt.TopLevelMixin], description: str) -> Figure:
+def hold(values: list[dict[str, Any]]) -> alt.NamedData:
+    """Give a chart its rows: as one text, for Altair copies rows with every step of a chart."""
+    return alt.NamedData(name=json.dumps(values))
+
+
+def write_spec(chart: alt.Chart) -> Spec:
+    """Write one chart as Vega-Lite's JSON, its rows in it."""
+    # Altair has checked every part as it was made; checking the whole again takes half the time.
+    spec = chart.to_dict(validate=False)
+    spec["data"] = {"values": json.loads(spec["data"]["name"])}
+    return {key: value for key, value in spec.items() if key not in ("$schema", "config")}
+
+
+def layer(*charts: alt.Chart) -> Spec:
+    """Lay charts over each other. Altair's own layers copy every part at every step."""
+    return {"layer": [write_spec(chart) for chart in charts]}
+
+
+def render(build: Callable[[int], Spec], description: str) -> Figure:
     """Draw one chart at both widths.
 
     Args:
@@ -77,7 +101,7 @@ def make_png(svg: str) -> bytes:
     return vl_convert.svg_to_png(svg, scale=2)
 
 
-def _draw(chart: alt.TopLevelMixin) -> str:
+def _draw(content: Spec) -> str:
     axis = {
         "labelColor": paint("muted"),
         "labelFontSize": 12,
@@ -92,9 +116,7 @@ def _draw(chart: alt.TopLevelMixin) -> str:
     }
     title = {"color": paint("ink"), "fontSize": 13, "fontWeight": "normal", "anchor": "start"}
     style = {"axis": axis, "title": title, "font": FONT, "background": "transparent"}
-    # Altair has checked every part as it was made; checking the whole again takes half the time.
-    content = chart.to_dict(validate=False)
-    content["config"] = style | {"view": {"stroke": None}}
+    content = {"$schema": alt.SCHEMA_URL, "config": style | {"view": {"stroke": None}}} | content
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     return vl_convert.vegalite_to_svg(content, vl_version=version)
 

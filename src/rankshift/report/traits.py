@@ -9,7 +9,17 @@ import altair as alt
 from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.report.charts import Chart
 from rankshift.report.courses import spread
-from rankshift.report.svg import NARROW, WIDE, Figure, paint, paint_ramp, render
+from rankshift.report.svg import (
+    NARROW,
+    WIDE,
+    Figure,
+    Spec,
+    hold,
+    paint,
+    paint_ramp,
+    render,
+    write_spec,
+)
 from rankshift.report.wording import format_number, format_percent, name_arms
 
 Row = dict[str, Any]
@@ -76,11 +86,11 @@ def colour_by_rank(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
 
 
 def _draw(rows: Sequence[Row], traits: Sequence[Trait]) -> Figure:
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Spec:
         columns = min(3, len(traits)) if width == WIDE else 1
         each = (WIDE - 45 * (columns - 1)) // columns - 52 if width == WIDE else NARROW - 52
-        panels = [_draw_trait(rows, trait, each) for trait in traits]
-        return alt.concat(*panels, columns=columns, spacing=26)
+        panels = [write_spec(_draw_trait(rows, trait, each)) for trait in traits]
+        return {"concat": panels, "columns": columns, "spacing": 26}
 
     told = ", ".join(trait.title for trait in traits)
     return render(
@@ -88,7 +98,7 @@ def _draw(rows: Sequence[Row], traits: Sequence[Trait]) -> Figure:
     )
 
 
-def _draw_trait(rows: Sequence[Row], trait: Trait, width: int) -> alt.LayerChart | alt.Chart:
+def _draw_trait(rows: Sequence[Row], trait: Trait, width: int) -> alt.Chart:
     values = [
         {
             "x": row[trait.column],
@@ -105,8 +115,8 @@ def _draw_trait(rows: Sequence[Row], trait: Trait, width: int) -> alt.LayerChart
     y_axis = alt.Axis(format="%", tickCount=4, domain=False, ticks=False)
     y = alt.Y("rate:Q", title=None, axis=y_axis, scale=alt.Scale(domain=[0, max(top, 0.02)]))
     colour = alt.Color("group:N", scale=alt.Scale(domain=groups, range=inks), legend=None)
-    chart = alt.Chart(alt.Data(values=values), title=alt.Title(trait.title, dy=-4))
-    dots = chart.mark_point(filled=True, size=38, opacity=0.8, stroke=paint("paper"))
+    chart = alt.Chart(hold(values), title=alt.Title(trait.title, dy=-4))
+    dots = chart.mark_point(filled=True, size=44, opacity=0.8)
     return dots.encode(_place(values, trait), y, colour, description="tip:N").properties(
         width=width, height=150
     )

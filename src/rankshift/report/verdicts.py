@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankshift.report.judges import Table
-from rankshift.report.wording import NOTHING, format_number, format_percent, name_setting
+from rankshift.report.wording import (
+    NOTHING,
+    format_number,
+    format_percent,
+    name_match,
+    name_setting,
+)
 
 Row = dict[str, Any]
 
@@ -53,26 +59,37 @@ def tabulate_peaks(results: dict[str, Any]) -> Table | None:
     peaks = results.get("peaks") or []
     if not peaks:
         return None
-    heads = ("Reading", "Curve", "Outcome", "Verdict", "Statistic", "Critical value")
+    heads = ("Reading", "Verdict", "Statistic", "Critical value", "Ranks not below the best")
     return Table(
         "The test of a peak for every curve and reading; the primary one decides, the others "
         "describe",
-        (*heads, "Best ranks that cannot be told apart", "Two lines, points an octave"),
+        (*heads, "Two lines, points an octave", "Outcome", "Curve"),
         tuple(
             (
-                peak["reading"] + (" (primary)" if peak["primary"] else ""),
-                _name_curve(peak["key"]),
-                peak["outcome"].replace("_", " "),
+                name_reading(peak["reading"]) + (" (primary)" if peak["primary"] else ""),
                 peak["verdict"],
                 _format_statistic(peak["statistic"]),
                 _format_statistic(peak["critical_value"]),
                 ", ".join(map(str, peak["confidence_set"])) or NOTHING,
                 _tell_two_lines(peak.get("two_lines")),
+                peak["outcome"].replace("_", " "),
+                _name_curve(peak["key"]),
             )
             for peak in peaks
         ),
         is_long=len(peaks) > 4,
     )
+
+
+def name_reading(reading: str) -> str:
+    """Name when arms are read: `the end of training`, `90% of the skill`."""
+    kind, _, value = reading.partition(" ")
+    if kind == "end":
+        return "the end of training"
+    try:
+        return name_match({"kind": kind, "value": float(value)})
+    except ValueError:
+        return reading
 
 
 def describe_robustness(results: dict[str, Any]) -> Robustness | None:

@@ -126,3 +126,12 @@ def _name_cell(row: dict[str, Any]) -> str:
         return rate
     alpha = "2r" if row["alpha"] == 2 * row["rank"] else format_number(row["alpha"])
     return f"alpha {alpha}, {row['scaling']}, {rate}"
+
+
+def name_match(match: dict[str, Any]) -> str:
+    """Name a match value: `90% of the skill`, `KL 0.5 nats a token`, `30.0% insecure code`."""
+    if match["kind"] == "skill":
+        return f"{format_number(100 * match['value'])}% of the skill"
+    if match["kind"] == "kl":
+        return f"KL {format_number(match['value'])} nats a token"
+    return f"{format_percent(match['value'])} insecure code"
