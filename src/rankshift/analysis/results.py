@@ -35,6 +35,7 @@ from rankshift.analysis.rates import (
     pool,
     rate_by_cluster,
 )
+from rankshift.analysis.training_curves import build_training_curves
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
@@ -76,6 +77,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "curves": build_rank_curves(rows, settings, last_step),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
+        "training_curves": build_training_curves(run, arms),
         "matched_curves": [],
         "peak": None,
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),

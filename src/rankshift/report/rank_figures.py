@@ -59,7 +59,7 @@ def draw_side_by_side(panels: Sequence[Panel], columns: int) -> Figure | None:
 
     def build(width: int) -> Spec:
         number = columns if width == WIDE else 1
-        each = (WIDE - 30 * (number - 1)) // number if width == WIDE else NARROW
+        each = (WIDE - 28 * (number - 1)) // number + 20 if width == WIDE else NARROW
         drawn = [draw_panel(panel, each, 220) for panel in shown]
         return {"concat": drawn, "columns": number, "spacing": 28}
 
@@ -190,7 +190,10 @@ def _draw_missing(
     if not missing or not panel.has_strip:
         return []
     below = -0.04 * _find_reach(panel)[1]
-    values = [places.locate(m) | {"value": below, "kind": m.kind, "tip": m.tip} for m in missing]
+    values = [
+        places.locate(m, SHIFTS[m.series]) | {"value": below, "kind": m.kind, "tip": m.tip}
+        for m in missing
+    ]
     shapes = alt.Scale(domain=["censored", "refused"], range=[CROSS, BAR])
     chart = alt.Chart(hold(values)).mark_point(size=28, strokeWidth=2, opacity=1)
     return [

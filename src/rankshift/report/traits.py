@@ -1,5 +1,6 @@
 """What varies with rank, against misalignment: step size, the update's norm, A's movement."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from rankshift.report.svg import (
 from rankshift.report.wording import format_number, format_percent, name_arms
 
 Row = dict[str, Any]
+
+MARGIN = 1.25
+"""A logarithmic axis ends this factor beyond the outermost dots."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def draw_traits(results: dict[str, Any]) -> Chart | None:
         and is_final(row, results["study"]["last_step"])
         and row["rates"]["misaligned_given_coherent"]["rate"] is not None
     ]
-    varying = [trait for trait in TRAITS if len({trait.read(r) for r in rows} - {None}) > 1]
+    adapters = [row for row in rows if row["rank"]] or rows  # full finetuning differs in any case
+    varying = [trait for trait in TRAITS if len({trait.read(r) for r in adapters} - {None}) > 1]
     if not varying:
         return None
     names = name_arms(results["arms"])
@@ -88,7 +93,7 @@ def colour_by_rank(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
 def _draw(rows: Sequence[Row], traits: Sequence[Trait]) -> Figure:
     def build(width: int) -> Spec:
         columns = min(3, len(traits)) if width == WIDE else 1
-        each = (WIDE - 45 * (columns - 1)) // columns - 52 if width == WIDE else NARROW - 52
+        each = (WIDE - 26 * (columns - 1)) // columns - 40 if width == WIDE else NARROW - 40
         panels = [write_spec(_draw_trait(rows, trait, each)) for trait in traits]
         return {"concat": panels, "columns": columns, "spacing": 26}
 
@@ -113,7 +118,7 @@ def _draw_trait(rows: Sequence[Row], trait: Trait, width: int) -> alt.Chart:
     groups, inks = colour_by_rank(rows)
     top = max(row["misaligned_given_coherent_0_to_1"] for row in rows)
     y_axis = alt.Axis(format="%", tickCount=4, domain=False, ticks=False)
-    y = alt.Y("rate:Q", title=None, axis=y_axis, scale=alt.Scale(domain=[0, max(top, 0.02)]))
+    y = alt.Y("rate:Q", title=None, axis=y_axis, scale=alt.Scale(domain=[0, max(1.05 * top, 0.02)]))
     colour = alt.Color("group:N", scale=alt.Scale(domain=groups, range=inks), legend=None)
     chart = alt.Chart(hold(values), title=alt.Title(trait.title, dy=-4))
     dots = chart.mark_point(filled=True, size=44, opacity=0.8)
@@ -126,9 +131,21 @@ def _place(values: Sequence[Row], trait: Trait) -> alt.X:
     if any(isinstance(value["x"], str) for value in values):
         return alt.X("x:N", title=None, axis=alt.Axis(labelAngle=0, labelLimit=110))
     is_positive = all(value["x"] > 0 for value in values)
-    kind = "log" if trait.is_logarithmic and is_positive else "linear"
-    axis = alt.Axis(grid=False, tickCount=4, format="~g", labelOverlap="greedy")
-    return alt.X("x:Q", title=None, axis=axis, scale=alt.Scale(type=kind, zero=False, nice=True))
+    if not (trait.is_logarithmic and is_positive):
+        axis = alt.Axis(grid=False, tickCount=4)
+        return alt.X("x:Q", title=None, axis=axis, scale=alt.Scale(zero=False))
+    low, high = min(value["x"] for value in values), max(value["x"] for value in values)
+    scale = alt.Scale(type="log", domain=[low / MARGIN, high * MARGIN], nice=False)
+    axis = alt.Axis(grid=False, values=list_ticks(low / MARGIN, high * MARGIN), format="~g")
+    return alt.X("x:Q", title=None, axis=axis, scale=scale)
+
+
+def list_ticks(low: float, high: float) -> list[float]:
+    """List round numbers on a logarithmic axis: powers of ten if there are two, else 1, 2, 5."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tens = [10.0**power for power in powers if low <= 10.0**power <= high]
+    finer = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return tens if len(tens) > 1 else [tick for tick in finer if low <= tick <= high]
 
 
 def _write(value: float | str) -> str:

@@ -27,6 +27,10 @@ VARIED = {
 """What a row of the robustness grid varies, in the order of the page."""
 
 
+FOLDED_FROM = 6
+"""More variants of one kind than this are a table of their own, folded away."""
+
+
 @dataclass(frozen=True)
 class HeatCell:
     """What comes out at one pair of thresholds."""
@@ -99,11 +103,15 @@ def describe_robustness(results: dict[str, Any]) -> Robustness | None:
         return None
     heat = _build_heat(found["rows"])
     listed = [row for row in found["rows"] if heat is None or row["varies"] != "threshold"]
-    tables = []
-    for varies in dict.fromkeys([*VARIED, *(row["varies"] for row in listed)]):
-        rows = [row for row in listed if row["varies"] == varies]
-        if rows:
-            tables.append(_tabulate(VARIED.get(varies, varies), rows))
+    kinds = list(dict.fromkeys([*VARIED, *(row["varies"] for row in listed)]))
+    groups = {kind: [row for row in listed if row["varies"] == kind] for kind in kinds}
+    short = [row for rows in groups.values() if len(rows) <= FOLDED_FROM for row in rows]
+    tables = [_tabulate("Other ways of counting", short)] if short else []
+    tables += [
+        _tabulate(VARIED.get(kind, kind), rows)
+        for kind, rows in groups.items()
+        if len(rows) > FOLDED_FROM
+    ]
     return Robustness(found["sentence"], heat, tuple(tables))
 
 
@@ -134,10 +142,11 @@ def _tabulate(title: str, rows: Sequence[Row]) -> Table:
     )
     return Table(
         f"{title}: {verdicts}",
-        ("Variant", "Verdict", "Statistic", "Critical value", "Highest mean"),
+        ("What varies", "Variant", "Verdict", "Statistic", "Critical value", "Highest mean"),
         tuple(
             (
-                row["setting"],
+                VARIED.get(row["varies"], row["varies"]),
+                row["setting"].replace("_", " "),
                 row["verdict"],
                 _format_statistic(row["statistic"]),
                 _format_statistic(row["critical_value"]),
@@ -145,7 +154,7 @@ def _tabulate(title: str, rows: Sequence[Row]) -> Table:
             )
             for row in rows
         ),
-        is_long=len(rows) > 6,
+        is_long=len({row["varies"] for row in rows}) == 1 and len(rows) > FOLDED_FROM,
     )
 
 
