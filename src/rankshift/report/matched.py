@@ -24,6 +24,8 @@ from rankshift.report.wording import (
 
 Row = dict[str, Any]
 
+AXIS = "Misaligned, of coherent answers"
+
 COLUMNS = 3
 """Panels beside each other on a desktop."""
 
@@ -56,7 +58,7 @@ def draw_matched(results: dict[str, Any]) -> list[Chart]:
             )
             for pair, each, lost in zip(pairs, cells, missing, strict=True)
         ]
-        figure = draw_side_by_side(panels, min(COLUMNS, len(panels)))
+        figure = draw_side_by_side(panels, min(COLUMNS, len(panels)), AXIS)
         rows = tuple(
             {"match": name_match(curve["match"])} | row
             for pair in pairs
@@ -76,7 +78,7 @@ def list_lacking(results: dict[str, Any]) -> list[Lacking]:
         for point in (*curve["points"], *curve["categories"]):
             for kind in ("censored", "refused"):
                 for arm in point.get(kind) or []:
-                    name = names.get(arm["arm"], arm["arm"])
+                    name = names.get(arm["arm"]) or str(arm["arm"])
                     found[Lacking(name_match(curve["match"]), name, kind, arm["why"])] = None
     return list(found)
 
@@ -145,7 +147,7 @@ def _draw_tradeoff(rows: Sequence[Row]) -> Figure:
         x = alt.X("loss:Q", title=title, scale=loss, axis=alt.Axis(grid=False, tickCount=6))
         y = alt.Y("rate:Q", title=None, axis=alt.Axis(format="%", tickCount=6, domain=False))
         colour = alt.Color("group:N", scale=alt.Scale(domain=groups, range=inks), legend=None)
-        heading = alt.Title("Misaligned, of coherent answers", dy=-6)
+        heading = alt.Title(AXIS, dy=-6)
         chart = alt.Chart(hold(values), title=heading).encode(x, y, colour)
         paths = chart.mark_line(strokeWidth=1, opacity=0.35, aria=False)
         dots = chart.mark_point(filled=True, size=44, opacity=0.85)

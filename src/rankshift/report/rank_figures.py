@@ -51,7 +51,7 @@ def draw_over_rank(panel: Panel) -> Figure | None:
     return render(lambda width: draw_panel(panel, width, HEIGHT), panel.description)
 
 
-def draw_side_by_side(panels: Sequence[Panel], columns: int) -> Figure | None:
+def draw_side_by_side(panels: Sequence[Panel], columns: int, title: str) -> Figure | None:
     """Draw several panels on one vertical scale, each under its title; on a phone in one column."""
     shown = [panel for panel in panels if panel.trained]
     if not shown:
@@ -61,9 +61,10 @@ def draw_side_by_side(panels: Sequence[Panel], columns: int) -> Figure | None:
         number = columns if width == WIDE else 1
         each = (WIDE - 28 * (number - 1)) // number + 20 if width == WIDE else NARROW
         drawn = [draw_panel(panel, each, 220) for panel in shown]
-        return {"concat": drawn, "columns": number, "spacing": 28}
+        heading = {"text": title, "offset": 14}
+        return {"concat": drawn, "columns": number, "spacing": 28, "title": heading}
 
-    return render(build, " ".join(panel.description for panel in shown))
+    return render(build, " ".join([f"{title}.", *(panel.description for panel in shown)]))
 
 
 def draw_panel(panel: Panel, width: int, height: int) -> Spec:

@@ -95,7 +95,8 @@ def _draw(rows: Sequence[Row], traits: Sequence[Trait]) -> Figure:
         columns = min(3, len(traits)) if width == WIDE else 1
         each = (WIDE - 26 * (columns - 1)) // columns - 40 if width == WIDE else NARROW - 40
         panels = [write_spec(_draw_trait(rows, trait, each)) for trait in traits]
-        return {"concat": panels, "columns": columns, "spacing": 26}
+        heading = {"text": "Misaligned, of coherent answers", "offset": 14}
+        return {"concat": panels, "columns": columns, "spacing": 26, "title": heading}
 
     told = ", ".join(trait.title for trait in traits)
     return render(

@@ -145,7 +145,7 @@ def _tabulate(title: str, rows: Sequence[Row]) -> Table:
         ("What varies", "Variant", "Verdict", "Statistic", "Critical value", "Highest mean"),
         tuple(
             (
-                VARIED.get(row["varies"], row["varies"]),
+                VARIED.get(row["varies"]) or str(row["varies"]),
                 row["setting"].replace("_", " "),
                 row["verdict"],
                 _format_statistic(row["statistic"]),
