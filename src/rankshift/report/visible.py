@@ -17,11 +17,14 @@ INVISIBLE = (
 """Invisible and of no control category: joiners, fillers, separators, variation selectors but for
 U+FE0F, which every emoji may carry."""
 
-_SEARCH = re.compile(
-    f"[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u200b-\u200f"
-    f"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
-    f"{INVISIBLE}]"
+CONTROLS = (
+    "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
+"""Unicode's controls and formats, but for tab and newline."""
+
+_SEARCH = re.compile(f"[{CONTROLS}{INVISIBLE}]")
 
 
 def reveal(text: str) -> str:
