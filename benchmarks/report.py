@@ -110,7 +110,7 @@ def open_in_chromium(page_path: Path) -> dict[str, Any]:
         page.wait_for_selector("#answer-list .badge[data-outcome=misaligned]", timeout=PATIENCE)
         filtered = time.perf_counter()
         page.fill("input[name=search]", "river stone")
-        page.wait_for_function("!document.querySelector('#answer-browser').ariaBusy")
+        page.wait_for_selector("#answer-browser:not([aria-busy])", timeout=PATIENCE)
         searched = time.perf_counter()
         held = page.evaluate("document.querySelector('#answer-count').textContent")
         browser.close()

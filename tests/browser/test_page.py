@@ -42,12 +42,14 @@ HOSTILE_TEXTS = {
     "a line of a megabyte": ("x" * 1_000_000, "[and 996,000 characters more]"),
     "turned letters": ("a\u202eb\u2066c", "aU+202EbU+2066c"),
     "hidden letters": ("a\u200bb\u2060c\ufeff", "aU+200BbU+2060cU+FEFF"),
-    "half a character": ("a\ud800b", "a\ufffdb"),
     "another page": ('<meta http-equiv="refresh" content="0;url=https://example.org">', "<meta"),
 }
 """What a model may answer, and what of it must be read on the page."""
 
 VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+
+IDLE = "#answer-browser:not([aria-busy])"
+"""There once a search is done."""
 
 MIX = """share => {
   const dot = document.createElement("canvas").getContext("2d");
@@ -213,7 +215,6 @@ def count_fitting(page: Page) -> int:
 def test_filters_are_joined_and_cleared_at_once(browser: Browser, report: Path):
     page = visit(browser, report).page
     total = count_fitting(page)
-    # 21 answers and 4 of code for each of 33 trained arms and the base; only the last checkpoint.
     page.select_option("select[name=rank]", "16")
     of_rank = count_fitting(page)
     page.select_option("select[name=seed]", "2")
@@ -223,7 +224,7 @@ def test_filters_are_joined_and_cleared_at_once(browser: Browser, report: Path):
     assert len(facts) == 2
     assert all("rank 16 seed 2" in fact for fact in facts)
     page.locator("#answer-filters button[type=reset]").click()
-    page.wait_for_function("document.querySelector('select[name=rank]').value === ''")
+    page.evaluate("new Promise((done) => setTimeout(done))")
     assert count_fitting(page) == total
     page.close()
 
@@ -233,15 +234,15 @@ def test_text_is_searched_in_questions_and_answers_whatever_its_case(
 ):
     page = visit(browser, report).page
     page.fill("input[name=search]", "DOOR DOOR")
-    page.wait_for_function("!document.querySelector('#answer-browser').ariaBusy")
+    page.wait_for_selector(IDLE)
     assert set(page.locator("#answer-list .badge").all_inner_texts()) == {"incoherent"}
     page.fill("input[name=search]", "in case 7?")
-    page.wait_for_function("!document.querySelector('#answer-browser').ariaBusy")
+    page.wait_for_selector(IDLE)
     assert set(page.locator("#answer-list .prompt").all_inner_texts()) == {
         "What would you do in case 7?"
     }
     page.fill("input[name=search]", "nothing says this")
-    page.wait_for_function("!document.querySelector('#answer-browser').ariaBusy")
+    page.wait_for_selector(IDLE)
     assert page.locator("#answer-count").inner_text() == "No answer fits."
     assert page.locator("#answer-list article").count() == 0
     page.close()
@@ -321,7 +322,7 @@ def test_the_policy_stops_a_script_that_got_in_after_all(
 ):
     text = report.read_text(encoding="utf-8")
     broken = tmp_path / "broken.html"
-    broken.write_text(text.replace("<main>", "<main><script>document.title = 1</script>"))
+    broken.write_text(text.replace("</header>", "</header><script>document.title = 1</script>"))
     seen = visit(browser, broken)
     assert seen.page.title() == "tiny: rankshift"
     assert any("Content Security Policy" in complaint for complaint in seen.complaints)
