@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,18 @@ STEPS = 64
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 30_000
 """Milliseconds to wait for the page."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that went by, and those this process computed: on a busy machine they differ."""
+
+    wall: float
+    cpu: float
+
+    def describe(self, what: str) -> dict[str, float]:
+        """Name both, rounded."""
+        return {f"{what}_seconds": round(self.wall, 1), f"{what}_cpu_seconds": round(self.cpu, 1)}
 
 
 def main() -> None:
@@ -83,8 +96,9 @@ def measure(root: Path, answers: int, is_profiled: bool = False) -> dict[str, An
     return {
         "arms": arms,
         "answers": arms * answers,
-        "summarize_seconds": round(to_sum_up, 2),
-        "page_seconds": round(to_write, 2),
+        **to_sum_up.describe("summarize"),
+        **to_write.describe("page"),
+        "load_average": round(os.getloadavg()[0], 1),
         "page_megabytes": round(run.report_path.stat().st_size / 1e6, 2),
         "results_megabytes": round(run.results_path.stat().st_size / 1e6, 2),
         "answers_csv_megabytes": round(table.stat().st_size / 1e6, 2) if table.exists() else None,
@@ -203,10 +217,11 @@ def _judge(answer: AnswerRecord, arm: Arm, draws: random.Random) -> VerdictRecor
     )
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
+def timed(work: Callable[[], T]) -> tuple[T, Spent]:
     """Do some work and give its result and the seconds it took."""
-    begin = time.perf_counter()
-    return work(), time.perf_counter() - begin
+    begin, computing = time.perf_counter(), time.process_time()
+    result = work()
+    return result, Spent(time.perf_counter() - begin, time.process_time() - computing)
 
 
 if __name__ == "__main__":

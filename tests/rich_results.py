@@ -108,7 +108,7 @@ def _make_excess(task: Row, draws: random.Random) -> Row:
 
 
 def _make_matched(curve: Row, kind: str, value: float, draws: random.Random) -> Row:
-    matched = copy.deepcopy(curve) | {"match": {"kind": kind, "value": value}}
+    matched: Row = copy.deepcopy(curve) | {"match": {"kind": kind, "value": value}}
     matched["categories"] = [c for c in matched["categories"] if c["category"] == "full"]
     for point in (*matched["points"], *matched["categories"]):
         point["new_questions"] = None

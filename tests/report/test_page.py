@@ -10,24 +10,18 @@ from typing import Any
 
 import pytest
 
-from rankshift.analysis.measurements import read_measurements
 from rankshift.analysis.results import summarize
 from rankshift.arms import GivenFacts
-from rankshift.report.answers import AnswerSample, sample_answers, select_last
+from rankshift.report.answers import AnswerSample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import ANSWER_FILE, render_page, write_page
 from rankshift.report.settings import flatten
 from rankshift.runs import StudyRun
 from rankshift.study import ALL_PROJECTIONS, GivenModel
 from tests.rich_results import SENTENCE, enrich
-from tests.synthetic_run import make_study, write_run
+from tests.synthetic_run import make_study, read_answer_sample, write_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title=1</script>"
-
-
-def read_answer_sample(run: StudyRun) -> AnswerSample:
-    study, _ = run.read_study()
-    return sample_answers(select_last(read_measurements(run), study))
 
 
 class PageReader(HTMLParser):

@@ -46,6 +46,7 @@ def test_every_peak_is_a_row_and_the_primary_says_so():
     curve = "alpha 16, alpha/rank, u 0.064; main, judged by gpt"
     dash = "\N{EN DASH}"
     lines = "+1.2, then -5.0 from rank 8"
+    verdict = ("undetermined", "2.35", dash)
     assert table.rows == (
         (
             "90% of the skill (primary)",
