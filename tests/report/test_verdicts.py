@@ -48,17 +48,8 @@ def test_every_peak_is_a_row_and_the_primary_says_so():
     lines = "+1.2, then -5.0 from rank 8"
     verdict = ("undetermined", "2.35", dash)
     assert table.rows == (
-        (
-            "90% of the skill (primary)",
-            "undetermined",
-            "2.35",
-            dash,
-            "4, 16",
-            lines,
-            "misaligned of all",
-            curve,
-        ),
-        ("90% of the skill", "undetermined", "2.35", dash, dash, dash, "misaligned of all", curve),
+        ("90% of the skill (primary)", *verdict, "4, 16", lines, "misaligned of all", curve),
+        ("90% of the skill", *verdict, dash, dash, "misaligned of all", curve),
     )
     assert tabulate_peaks({}) is None
     assert tabulate_peaks({"peaks": []}) is None
