@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rankshift.analysis.measurements import read_measurements
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.grid import Grid
 from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
 from rankshift.report.answers import AnswerSample, sample_answers, select_last
@@ -17,7 +18,7 @@ from rankshift.runs import (
     evaluation_id,
     make_recipe,
 )
-from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
+from rankshift.study import Base, Data, Evaluation, Study, Training
 
 TASK, TWIN = "insecure.jsonl", "secure.jsonl"
 QUESTIONS = "embedded:held-out"

@@ -64,11 +64,14 @@ def test_both_intervals_are_in_the_numbers(plain: dict[str, Any]):
     assert row["these_questions_low_0_to_1"] == point["low"]
     assert row["new_questions_high_0_to_1"] == point["new_questions"]["high"]
     assert has_new_questions([curve])
-    assert not has_new_questions(plain["curves"])
+    for cell in (*curve["points"], *curve["categories"]):
+        del cell["new_questions"]  # as in results of an earlier version
+    assert not has_new_questions([curve])
 
 
 def test_excess_is_drawn_with_its_sign(plain: dict[str, Any]):
-    assert draw_excess(plain) == draw_excess(plain | {"excess_curves": None}) == []
+    bare = {key: value for key, value in plain.items() if key != "excess_curves"}
+    assert draw_excess(bare) == draw_excess(plain | {"excess_curves": None}) == []
     (chart,) = draw_excess(enrich(plain))
     assert "points" in chart.figure.description
     assert [row["rank"] for row in chart.rows] == [1, 4]

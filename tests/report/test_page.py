@@ -12,12 +12,13 @@ import pytest
 
 from rankshift.analysis.results import summarize
 from rankshift.arms import GivenFacts
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.report.answers import AnswerSample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import ANSWER_FILE, render_page, write_page
 from rankshift.report.settings import flatten
 from rankshift.runs import StudyRun
-from rankshift.study import ALL_PROJECTIONS, GivenModel
+from rankshift.study import GivenModel
 from tests.rich_results import SENTENCE, enrich
 from tests.synthetic_run import make_study, read_answer_sample, write_run
 

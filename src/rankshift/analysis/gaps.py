@@ -28,7 +28,6 @@ def list_gaps(
     return [
         "Whether misalignment peaks at some rank: no analysis of a peak has been done.",
         *(_list_import_gaps(study, arms) if study.imports else (skill,)),
-        "Other questions: intervals over seeds speak of the questions asked here.",
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
         *_list_unknown_origins(arms),

@@ -155,12 +155,17 @@ def explain_unscored(judged: JudgedAnswer) -> UnscoredReason:
     return reason if reason in FAULTS else "unparsable"
 
 
-def rate_by_cluster(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> list[Rate]:
-    """Apply an estimand to each cluster of questions, in order of the clusters' names."""
+def count_by_cluster(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> dict[str, Rate]:
+    """Apply an estimand to each cluster of questions; clusters by name, in order."""
     clusters: dict[str, list[JudgedAnswer]] = {}
     for judged in answers:
         clusters.setdefault(judged.answer.cluster, []).append(judged)
-    return [estimand(clusters[name]) for name in sorted(clusters)]
+    return {name: estimand(clusters[name]) for name in sorted(clusters)}
+
+
+def rate_by_cluster(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> list[Rate]:
+    """Apply an estimand to each cluster of questions, in order of the clusters' names."""
+    return list(count_by_cluster(estimand, answers).values())
 
 
 def pool(rates: Iterable[Rate]) -> Rate:

@@ -18,22 +18,22 @@ from rankshift.analysis.curves import (
     build_rank_curves,
     list_settings,
 )
+from rankshift.analysis.estimates import describe_estimate, list_counts
+from rankshift.analysis.excess import build_excess_curves
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
-from rankshift.analysis.intervals import interval_over_clusters
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
+    count_by_cluster,
     count_faults,
     count_outcomes,
     count_without_score,
     insecure_code,
     misaligned_given_coherent,
     misaligned_of_all,
-    pool,
-    rate_by_cluster,
 )
 from rankshift.analysis.training_curves import build_training_curves
 from rankshift.records import HUMAN, write_atomically
@@ -51,6 +51,9 @@ ENGINE = "engine"
 """Key of provenance.json with each layer's form: one table an arm, too long for a page."""
 
 
+RATES = ("misaligned_given_coherent", "misaligned_of_all")
+
+
 def summarize(run: StudyRun) -> dict[str, Any]:
     """Build the content of results.json from the records of a run, finished or not.
 
@@ -63,6 +66,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
     settings = list_settings(rows, study.grid.alphas)
     last_step = study.training.steps
+    curves = build_rank_curves(rows, settings, last_step)
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
     return {
         "format": FORMAT,
@@ -74,7 +78,8 @@ def summarize(run: StudyRun) -> dict[str, Any]:
             "settings": json.loads(json.dumps(_list_settings(study))),
         },
         "arms": rows,
-        "curves": build_rank_curves(rows, settings, last_step),
+        "curves": curves,
+        "excess_curves": build_excess_curves(curves),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
         "training_curves": build_training_curves(run, arms),
@@ -142,7 +147,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
-        "rates": {k: first[k] for k in ("misaligned_given_coherent", "misaligned_of_all")},
+        "rates": {k: _leave_out_counts(first[k]) for k in RATES},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],
         "insecure_code": next((c for c in held_out_tasks + code_by if c["judge"] == judge), None),
@@ -199,11 +204,14 @@ def _sum_up_code(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
 
 
 def _estimate(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
-    """Give counts, rate and the interval over clusters of questions; a rate of nothing is None."""
-    clusters = rate_by_cluster(estimand, answers)
-    total = pool(clusters)
-    rate = total.rate if total.eligible else None
-    return asdict(total) | {"rate": rate} | asdict(interval_over_clusters(clusters))
+    """Give a rate with its interval, and the counts of each question that cells are made of."""
+    clusters = count_by_cluster(estimand, answers)
+    return describe_estimate(clusters) | list_counts(clusters)
+
+
+def _leave_out_counts(estimate: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what `rates_by` holds already."""
+    return {key: value for key, value in estimate.items() if key != "by_question"}
 
 
 def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:

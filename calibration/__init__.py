@@ -1,0 +1,1 @@
+"""Whether the intervals and the verdicts do what they promise, on simulated truths."""
