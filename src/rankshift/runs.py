@@ -252,11 +252,6 @@ class StudyRun:
         """The page."""
         return self.directory / "report.html"
 
-    @property
-    def report_folder(self) -> Path:
-        """What the page links to: charts as SVG, PNG and CSV, and all answers as CSV."""
-        return self.directory / "report"
-
     def calls_path(self, judge: str) -> Path:
         """CallRecords of one judge, over all arms; a `/` in the judge's name is written %2F."""
         return self.directory / "judging" / f"{quote(judge, safe=':')}.jsonl"

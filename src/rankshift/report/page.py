@@ -66,6 +66,9 @@ from rankshift.runs import StudyRun
 
 FOLDER = Path(__file__).parent
 
+FILES = "report"
+"""The folder beside the page with what it links to; its templates name it too."""
+
 ANSWER_FILE = "answers.csv"
 
 Charts = dict[str, list[Chart]]
@@ -88,8 +91,8 @@ def write_page(run: StudyRun, results: dict[str, Any]) -> None:
     study, _ = run.read_study()
     arms = read_measurements(run)
     report = make_report(results, sample_answers(select_last(arms, study)))
-    write_charts(run.report_folder, report.charts)
-    write_answer_file(run.report_folder / ANSWER_FILE, arms)
+    write_charts(run.directory / FILES, report.charts)
+    write_answer_file(run.directory / FILES / ANSWER_FILE, arms)
     write_atomically(run.report_path, report.html)
 
 
