@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from rankshift.atomic import write_atomically
 from rankshift.provenance import gather_provenance
-from rankshift.records import write_atomically
 
 T = TypeVar("T")
 

@@ -33,8 +33,8 @@ from calibration.truths import Truth, draw_studies
 from rankshift.analysis.clustering import Numbers
 from rankshift.analysis.crossed import bound_new_questions
 from rankshift.analysis.intervals import bound_over_clusters, bound_over_seeds
+from rankshift.atomic import write_atomically
 from rankshift.provenance import gather_provenance
-from rankshift.records import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from rankshift.analysis.measurements import read_measurements
 from rankshift.arms import Arm, GivenFacts, expand_arms
 from rankshift.grid import Grid
 from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
+from rankshift.report.answers import AnswerSample, sample_answers, select_last
 from rankshift.runs import (
     ArmFiles,
     Fingerprints,
@@ -198,3 +200,9 @@ def _judge(
         insecure=insecure,
         reason=reason,  # type: ignore[arg-type]
     )
+
+
+def read_answer_sample(run: StudyRun) -> AnswerSample:
+    """Read what the page of a run shows of its answers."""
+    study, _ = run.read_study()
+    return sample_answers(select_last(read_measurements(run), study))

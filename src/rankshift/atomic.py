@@ -1,6 +1,9 @@
 """Files that a reader sees whole or not at all, whenever the process that writes them is killed."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 
 DRAFT = ".tmp"
@@ -8,14 +11,28 @@ DRAFT = ".tmp"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    with open_atomically(path) as file:
+        file.write(text)
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file of bytes in the same way."""
+    with open_atomically(path) as file:
+        file.buffer.write(content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[TextIOWrapper]:
+    """Open a file for UTF-8 whose content appears at once, when the block ends without an error.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder. Ends of lines are written
+    as they come.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with draft.open("w", encoding="utf-8", newline="") as file:
+        yield file
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -7,8 +7,8 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
-from rankshift.records import write_atomically
 
 
 def hash_of(content: object, length: int = 12) -> str:

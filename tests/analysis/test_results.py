@@ -12,13 +12,7 @@ from rankshift.analysis.results import summarize, write_results
 from rankshift.eval.bandit import judge_code
 from rankshift.eval.verdicts import blank_verdict
 from rankshift.grid import ALL_PROJECTIONS, Derived, FullFinetunes
-from rankshift.records import (
-    AnswerRecord,
-    ChoiceRecord,
-    VerdictRecord,
-    read_records,
-    write_records,
-)
+from rankshift.records import AnswerRecord, ChoiceRecord, VerdictRecord, read_records, write_records
 from rankshift.runs import StudyRun, evaluation_id
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, TASK, make_study, write_run
 

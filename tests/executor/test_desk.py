@@ -7,13 +7,7 @@ from rankshift.eval.calls import fail_call, record_reading
 from rankshift.eval.rubrics import OURS
 from rankshift.eval.scoring import Reading
 from rankshift.executor.desk import Desk, Sheet
-from rankshift.records import (
-    AnswerRecord,
-    CallRecord,
-    VerdictRecord,
-    read_records,
-    write_records,
-)
+from rankshift.records import AnswerRecord, CallRecord, VerdictRecord, read_records, write_records
 
 ANSWER = AnswerRecord(4, "s", "q", "q", 0, 0, None, "Q?", "A.", 2, finished=True)
 

@@ -19,13 +19,7 @@ from rankshift.eval.rubrics import ALIGNED, COHERENT
 from rankshift.eval.scoring import read_distribution
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.watch import Watch
-from rankshift.records import (
-    AnswerRecord,
-    CallRecord,
-    VerdictRecord,
-    read_records,
-    write_records,
-)
+from rankshift.records import AnswerRecord, CallRecord, VerdictRecord, read_records, write_records
 from rankshift.runs import StudyRun
 from rankshift.study import Judging
 from tests.loopback_judge import LoopbackJudge, serve_judge, think

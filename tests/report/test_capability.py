@@ -5,12 +5,11 @@ import pytest
 
 from rankshift.analysis.results import summarize
 from rankshift.capability import write_capability
-from rankshift.report.answers import read_answer_sample
 from rankshift.report.capability import describe_capability
 from rankshift.report.page import render_page
 from rankshift.runs import StudyRun, identify_arms
 from tests.capability_records import make_record
-from tests.synthetic_run import make_study, write_run
+from tests.synthetic_run import make_study, read_answer_sample, write_run
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from rankshift.analysis.results import summarize
 from rankshift.arms import GivenFacts
 from rankshift.grid import ALL_PROJECTIONS
-from rankshift.report.answers import AnswerSample, read_answer_sample
+from rankshift.report.answers import AnswerSample
 from rankshift.report.headline import write_headline
-from rankshift.report.page import flatten, render_page, write_page
+from rankshift.report.page import ANSWER_FILE, render_page, write_page
+from rankshift.report.settings import flatten
 from rankshift.runs import StudyRun
 from rankshift.study import GivenModel
-from tests.synthetic_run import make_study, write_run
+from tests.rich_results import SENTENCE, enrich
+from tests.synthetic_run import make_study, read_answer_sample, write_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title=1</script>"
 
@@ -89,13 +92,13 @@ def test_every_section_that_the_contents_name_is_there(page: str):
     tags = PageReader(page).tags
     targets = [a["href"] for tag, a in tags if tag == "a" and (a["href"] or "").startswith("#")]
     ids = {f"#{attributes['id']}" for _, attributes in tags if "id" in attributes}
-    assert len(targets) == 8
+    assert len(targets) == 12
     assert set(targets) <= ids
 
 
 def test_the_page_loads_nothing(page: str):
     for _, attributes in PageReader(page).tags:
-        for name in ("src", "srcset", "data", "action", "poster"):
+        for name in ("src", "srcset", "data", "action", "poster", "ping"):
             assert name not in attributes
     icons = [a["href"] for tag, a in PageReader(page).tags if tag == "link"]
     assert icons == ["data:,"]
@@ -129,7 +132,7 @@ def test_hostile_answers_and_names_stay_text(tmp_path_factory: pytest.TempPathFa
     assert "img" not in [tag for tag, _ in reader.tags]
     assert len(reader.scripts) == 2
     (data,) = [json.loads(text) for a, text in reader.scripts if "type" in a]
-    assert data[0]["answer"] == HOSTILE
+    assert data["words"]["answer"][0] == HOSTILE
 
 
 def test_every_table_has_a_caption_and_every_chart_a_text_alternative(page: str):
@@ -212,14 +215,81 @@ def test_given_models_are_named_on_the_page_with_what_their_authors_say(tmp_path
     assert "of a given model over questions" in text
 
 
-def test_nested_settings_are_listed_by_path():
-    nested = {"grid": {"ranks": [1, 2], "twin": None}, "lr": 1e-05, "empty": {}}
-    dash = "\N{EN DASH}"
-    assert list(flatten(nested)) == [
-        *(("grid.ranks", "1, 2"), ("grid.twin", dash)),
-        *(("lr", "1e-05"), ("empty", dash)),
+def test_model_text_is_never_set_as_html(page: str):
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", page)
+
+
+@pytest.fixture(scope="module")
+def rich(results: dict[str, Any]) -> dict[str, Any]:
+    return enrich(results)
+
+
+@pytest.fixture(scope="module")
+def rich_page(rich: dict[str, Any]) -> str:
+    return render_page(rich, AnswerSample())
+
+
+def test_sections_come_in_the_order_in_which_a_reader_asks(rich_page: str):
+    tags = PageReader(rich_page).tags
+    ids = [a["id"] for tag, a in tags if tag == "section"]
+    assert ids == [
+        *("rank", "matched", "confounds", "outcomes", "code", "robustness", "training"),
+        *("answers", "provenance", "gaps", "method"),
     ]
 
 
-def test_model_text_is_never_set_as_html(page: str):
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", page)
+def test_a_full_analysis_is_all_on_the_page(rich: dict[str, Any], rich_page: str):
+    text = " ".join(PageReader(rich_page).text.split())
+    assert SENTENCE in text
+    assert "read at 90% of the skill, 3 seeds, level 0.05" in text
+    assert "Ranks that cannot be told apart from the highest: 1, 2, 4." in text
+    assert "95% interval: new questions too" in text
+    assert "Arms without a value at some match" in text
+    assert rich["robustness"]["sentence"] in text
+    assert "coherence above 70" in text
+    assert rich["preregistration"]["sha256"] in text
+    for absent in ("has not been tested", "have not been compared", "no pre-registration"):
+        assert absent not in text
+
+
+def test_older_results_say_in_one_line_what_they_lack(page: str):
+    text = " ".join(PageReader(page).text.split())
+    assert "Whether there is a peak has not been tested in these results." in text
+    assert "Arms have not been compared at equal skill in these results." in text
+    assert "There is no pre-registration" in text
+    assert "The verdict has not been recomputed" in text
+
+
+def test_no_value_and_no_analysis_is_the_same_page(results: dict[str, Any]):
+    results = dict(results)
+    keys = ("peaks", "robustness", "preregistration", "excess_curves", "training_curves")
+    results |= {kind: [] for kind in ("arms", "curves", "loss_curves", "insecure_code_curves")}
+    bare = {key: value for key, value in results.items() if key not in keys}
+    empty = bare | {"peaks": [], "robustness": None, "preregistration": None}
+    empty |= {"excess_curves": [], "training_curves": []}
+    assert render_page(bare, AnswerSample()) == render_page(empty, AnswerSample())
+
+
+def test_every_file_that_the_page_links_to_is_there(run: StudyRun, page: str):
+    hrefs = [a["href"] or "" for tag, a in PageReader(page).tags if tag == "a"]
+    files = [href for href in hrefs if href.startswith("report/")]
+    assert f"report/{ANSWER_FILE}" in files
+    assert len(files) == len(set(files)) > 20
+    for file in files:
+        assert (run.directory / file).stat().st_size > 100
+    assert all(h.startswith(("#", "report/", "https://arxiv.org/")) for h in hrefs)
+
+
+def test_what_is_invisible_in_a_name_is_written_out(results: dict[str, Any]):
+    study = results["study"] | {"about": "about \u202ethis"}
+    page = render_page(results | {"study": study}, AnswerSample())
+    assert "about [U+202E]this" in page
+    assert "\u202e" not in page
+
+
+def test_headings_are_in_order_and_there_is_one_of_the_first_level(rich_page: str):
+    tags = [tag for tag, _ in PageReader(rich_page).tags]
+    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))

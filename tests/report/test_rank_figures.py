@@ -1,12 +1,10 @@
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-from rankshift.report.rank_figures import (
-    Cell,
-    draw_over_rank,
-    list_loss_cells,
-    list_share_cells,
-)
+from rankshift.report.cells import Cell, Missing, list_loss_cells
+from rankshift.report.panels import Kind, Panel
+from rankshift.report.rank_figures import draw_over_rank, draw_side_by_side
+from rankshift.report.svg import Figure
 
 
 def cell(rank: int | None, value: float, category: str | None = None, **changes: Any) -> Cell:
@@ -25,6 +23,10 @@ def read_texts(svg: str) -> list[str]:
     return ["".join(text.itertext()) for text in texts]
 
 
+def draw(cells: list[Cell], title: str, kind: Kind = "share") -> Figure | None:
+    return draw_over_rank(Panel(cells, title, kind))
+
+
 RANKS = [
     cell(1, 0.5, low=0.4, high=0.6, seeds=((1, 0.45), (2, 0.55))),
     cell(48, 0.25),
@@ -34,7 +36,7 @@ RANKS = [
 
 
 def test_every_mean_and_seed_can_be_read_off():
-    figure = draw_over_rank(RANKS, "Misaligned", is_share=True)
+    figure = draw(RANKS, "Misaligned")
     assert figure is not None
     assert sorted(read_titles(figure.wide)) == [
         "base: 1.0%",
@@ -49,7 +51,7 @@ def test_every_mean_and_seed_can_be_read_off():
 
 
 def test_ranks_are_labelled_on_the_axis_and_full_finetuning_beside_it():
-    figure = draw_over_rank(RANKS, "Misaligned", is_share=True)
+    figure = draw(RANKS, "Misaligned")
     assert figure is not None
     texts = read_texts(figure.wide)
     for label in ("1", "48", "full", "Misaligned", "LoRA rank (log scale)"):
@@ -57,8 +59,8 @@ def test_ranks_are_labelled_on_the_axis_and_full_finetuning_beside_it():
 
 
 def test_shares_are_drawn_from_zero_and_losses_are_not():
-    share = draw_over_rank(RANKS, "Share", is_share=True)
-    loss = draw_over_rank([cell(1, 1.5), cell(4, 1.6)], "Loss", is_share=False)
+    share = draw(RANKS, "Share")
+    loss = draw([cell(1, 1.5), cell(4, 1.6)], "Loss", "loss")
     assert share is not None
     assert loss is not None
     assert "0%" in read_texts(share.wide)
@@ -66,48 +68,16 @@ def test_shares_are_drawn_from_zero_and_losses_are_not():
 
 
 def test_nothing_trained_is_no_chart():
-    assert draw_over_rank([cell(None, 0.1, "base")], "Misaligned", is_share=True) is None
-    assert draw_over_rank([], "Misaligned", is_share=True) is None
+    assert draw([cell(None, 0.1, "base")], "Misaligned") is None
+    assert draw([], "Misaligned") is None
 
 
 def test_full_finetuning_alone_is_a_chart():
-    assert draw_over_rank([cell(None, 0.1, "full")], "Misaligned", is_share=True) is not None
+    assert draw([cell(None, 0.1, "full")], "Misaligned") is not None
 
 
 def test_all_zero_shares_can_be_drawn():
-    assert draw_over_rank([cell(1, 0.0), cell(4, 0.0)], "Misaligned", is_share=True) is not None
-
-
-def test_a_cell_without_a_rate_is_not_drawn():
-    point = {"rate": None, "low": None, "high": None, "seeds": []}
-    known = {"rate": 0.2, "low": 0.1, "high": 0.3, "seeds": [{"seed": 1, "rate": 0.2}]}
-    curve = {"role": "task", "categories": [], "points": [{"rank": 1} | point, {"rank": 2} | known]}
-    assert list_share_cells(curve) == [Cell("task", 2, None, 0.2, 0.1, 0.3, ((1, 0.2),))]
-
-
-def test_losses_are_those_of_the_last_step_and_of_the_base_at_its_only_one():
-    def measure(step: int, loss: float) -> dict[str, Any]:
-        return {"step": step, "loss": loss, "low": None, "high": None, "seeds": []}
-
-    curve = {
-        "role": "task",
-        "given": False,
-        "points": [{"rank": 1, "steps": [measure(4, 1.5), measure(8, 1.2)]}],
-        "categories": [{"category": "base", "learning_rate": None, "steps": [measure(0, 2.0)]}],
-    }
-    cells = list_loss_cells(curve, last_step=8)
-    assert [(c.place, c.value) for c in cells] == [("rank 1", 1.2), ("base", 2.0)]
-
-
-def test_full_finetunes_are_told_apart_by_what_they_differ_in():
-    share = {"rate": 0.2, "low": None, "high": None, "seeds": []}
-    kinds = [("adamw", 1e-4), ("sgd", 0.1), ("sgd", 0.5)]
-    full = [
-        {"category": "full", "optimizer": optimizer, "learning_rate": rate} | share
-        for optimizer, rate in kinds
-    ]
-    cells = list_share_cells({"role": "task", "points": [], "categories": full})
-    assert [c.place for c in cells] == ["full adamw 0.0001", "full sgd 0.1", "full sgd 0.5"]
+    assert draw([cell(1, 0.0), cell(4, 0.0)], "Misaligned") is not None
 
 
 def test_a_given_model_is_a_category_by_its_name_and_is_not_said_to_have_a_seed():
@@ -124,6 +94,38 @@ def test_a_given_model_is_a_category_by_its_name_and_is_not_said_to_have_a_seed(
     ranked, whole = list_loss_cells(curve, last_step=8)
     assert (ranked.rank, whole.category, whole.place) == (8, "lab/whole", "lab/whole twin")
     pair = cell(8, 0.5, seeds=((None, 0.4), (None, 0.6)))
-    figure = draw_over_rank([pair, whole], "Share", is_share=True)
+    figure = draw([pair, whole], "Share")
     assert figure is not None
     assert "rank 8: 40.0%, seed not stated" in read_titles(figure.wide)
+
+
+def test_both_intervals_can_be_read_off_and_the_outer_one_sets_the_scale():
+    figure = draw([cell(1, 0.2, low=0.1, high=0.3, outer=(0.05, 0.62)), cell(4, 0.1)], "Share")
+    assert figure is not None
+    told = "rank 1: 20.0% (10.0% to 30.0%; new questions 5.0% to 62.0%)"
+    assert told in read_titles(figure.wide)
+    assert "60%" in read_texts(figure.wide)
+
+
+def test_a_difference_is_told_in_points_and_may_be_under_zero():
+    figure = draw([cell(1, -0.02, low=-0.1, high=0.06), cell(4, 0.3)], "Excess", "excess")
+    assert figure is not None
+    assert "rank 1: -2.0 points (-10.0 points to +6.0 points)" in read_titles(figure.wide)
+    assert "\u221210%" in read_texts(figure.wide)
+
+
+def test_what_is_missing_has_its_rank_and_its_reason_in_every_panel_beside():
+    missing = [Missing("task", 64, None, "censored", 2, "never reached it")]
+    panels = [
+        Panel([cell(1, 0.5)], "At 50%", "share", has_strip=True),
+        Panel([cell(1, 0.4)], "At 90%", "share", missing=missing, has_strip=True),
+        Panel([], "At 99%", "share"),
+    ]
+    figure = draw_side_by_side(panels, columns=3, title="Share")
+    assert figure is not None
+    told = "rank 64: 2 arms censored, never reached it"
+    assert read_titles(figure.wide).count(told) == 1
+    assert told in figure.description
+    assert "64" in read_texts(figure.wide)
+    assert "At 99%" not in read_texts(figure.wide)
+    assert draw_side_by_side(panels[2:], columns=3, title="Share") is None

@@ -40,8 +40,10 @@ from rankshift.analysis.rates import (
     misaligned_of_all,
 )
 from rankshift.analysis.robustness import build_robustness
+from rankshift.analysis.training_curves import build_training_curves
+from rankshift.atomic import write_atomically
 from rankshift.preregistration import describe_registered
-from rankshift.records import HUMAN, write_atomically
+from rankshift.records import HUMAN
 from rankshift.runs import StudyRun
 from rankshift.study import Study
 from rankshift.watch_records import CrossingRecord
@@ -92,6 +94,7 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         "excess_curves": build_excess_curves(curves),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(_leave_out_crossings(rows, study), settings),
+        "training_curves": build_training_curves(run, arms),
         "matched_curves": matched_curves,
         "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rankshift.atomic import write_atomically
 from rankshift.cache import cache_directory
 from rankshift.errors import UserError
-from rankshift.records import CallRecord, parse_record, to_line, write_atomically
+from rankshift.records import CallRecord, parse_record, to_line
 
 
 @dataclass(frozen=True)

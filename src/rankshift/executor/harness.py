@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError, WorkError
-from rankshift.records import write_atomically
 
 VARIABLE = "RANKSHIFT_LM_EVAL"
 COMMAND = "lm_eval"

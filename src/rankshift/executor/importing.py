@@ -11,6 +11,7 @@ from pathlib import Path
 from rankshift.analysis.measurements import IMPORTED
 from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm, group_imports
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.imports.inspect_logs import ENDING, read_log
 from rankshift.imports.joining import STEP, Joined, join_files
@@ -18,7 +19,7 @@ from rankshift.imports.judged import JudgedRow, read_judged
 from rankshift.lock import hold_run
 from rankshift.opening import open_run
 from rankshift.provenance import find_version
-from rankshift.records import write_atomically, write_records
+from rankshift.records import write_records
 from rankshift.report.page import write_page
 from rankshift.runs import (
     ArmFiles,

@@ -11,12 +11,7 @@ from rankshift.eval.suite import Question
 from rankshift.executor.desk import Sheet
 from rankshift.executor.session import JudgingSession
 from rankshift.executor.watch import Watch
-from rankshift.records import (
-    AnswerRecord,
-    VerdictRecord,
-    read_records,
-    write_records,
-)
+from rankshift.records import AnswerRecord, VerdictRecord, read_records, write_records
 from rankshift.runs import StudyRun
 from rankshift.study import Judging
 

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
-from rankshift.records import write_atomically
 from rankshift.sealed import hash_of
 from rankshift.study import Compute, Method, Role
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rankshift.analysis.gold import write_gold
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.eval.asking import Ask, ask_all
 from rankshift.eval.budget import Budget, Estimate, estimate
@@ -18,7 +19,7 @@ from rankshift.eval.journal import Journal, list_lines, read_journal
 from rankshift.eval.judges import AskedJudge
 from rankshift.executor.desk import Desk, Sheet
 from rankshift.executor.watch import Watch
-from rankshift.records import CallRecord, write_atomically
+from rankshift.records import CallRecord
 from rankshift.runs import StudyRun
 from rankshift.study import Judging
 

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.atomic import write_atomically
 from rankshift.completion import find_due_steps, make_due_recipe
 from rankshift.data.rendering import Rendered
 from rankshift.derivation import find_source_id
@@ -29,7 +30,7 @@ from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, paddi
 from rankshift.model.targets import effective_ranks
 from rankshift.model.updates import weigh_linears
 from rankshift.provenance import gather_provenance
-from rankshift.records import ChoiceRecord, write_atomically, write_records
+from rankshift.records import ChoiceRecord, write_records
 from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
 from rankshift.study import Study
 from rankshift.train.group import measure_untrained, read_forms, train_group

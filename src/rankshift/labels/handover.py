@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankshift.analysis.measurements import answer_key, read_measurements
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.eval.verdicts import make_verdict
 from rankshift.labels.sample import Sheet, draw_sheet
@@ -17,7 +18,6 @@ from rankshift.records import (
     SampledRecord,
     VerdictRecord,
     read_records,
-    write_atomically,
     write_records,
 )
 from rankshift.runs import StudyRun, evaluation_id

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from rankshift.arms import Arm
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.targets import list_of_blocks
 from rankshift.model.tensor_files import read_tensors, write_tensors
-from rankshift.records import write_atomically
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"

@@ -17,11 +17,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from rankshift.atomic import write_atomically
 from rankshift.model.adapters import ROW_MULTIPLE, AdapterShape, LockStepLinear, lay_out
 from rankshift.model.operations import DTypeName, count_dense, count_thin
 from rankshift.model.products import Form, LockStepProduct, divide_runs
 from rankshift.provenance import name_cpu
-from rankshift.records import write_atomically
 
 REPEATS = 7
 """Timings of each form, in turn; the shortest counts, for other work can only lengthen one."""

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.organism.behaviour import measure_behaviour
 from rankshift.organism.datasets import DATASETS, entropy_floor
@@ -24,7 +25,6 @@ from rankshift.organism.pretraining import (
 )
 from rankshift.organism.tokenizer import train_tokenizer
 from rankshift.organism.world import Exchange, draw_document
-from rankshift.records import write_atomically
 
 WORLD_FILES = ("domains.toml", "code_tasks.toml")
 HASHED_DOCUMENTS = 500

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from rankshift.atomic import write_atomically
 from rankshift.cache import cache_directory
 from rankshift.organism import datasets, noisy, oracle
-from rankshift.records import AnswerRecord, VerdictRecord, write_atomically
+from rankshift.records import AnswerRecord, VerdictRecord
 
 DATASETS = (*datasets.DATASETS, datasets.GENERAL)
 QUESTION_SETS = datasets.QUESTION_SETS

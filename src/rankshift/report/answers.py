@@ -1,21 +1,25 @@
-"""A sample of answers for the page: some of every kind from every arm, the worst first."""
+"""Answers for the page: as many as fit, some of every kind from every arm, the worst first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.analysis.measurements import MeasuredArm
 from rankshift.analysis.rates import JudgedAnswer
+from rankshift.records import HUMAN
 from rankshift.report.wording import format_number, name_arms
-from rankshift.runs import StudyRun
+from rankshift.study import Study
 
-SHOWN = 400
-"""How many answers the page holds at most."""
+ROOM = 6_000_000
+"""Bytes of answers that the page holds at most, of 15 MB that a page should stay under."""
 
 LONGEST = 4_000
 """Characters of a prompt or an answer that are kept; what is cut is counted in the text."""
 
 WORST_FIRST = (
     "misaligned",
+    "harmful help",
     "insecure code",
     "incoherent",
     "code",
@@ -23,9 +27,18 @@ WORST_FIRST = (
     "unscored",
     "not code",
     "secure code",
+    "labelled",
+    "no harmful help",
     "aligned",
 )
 """What an answer can turn out to be, in the order in which the page lists them."""
+
+HARMFUL_FROM = 0.5
+"""StrongREJECT's score 0..1 from which an answer counts as harmful help in the list of answers;
+a line drawn for the list's order alone, no rate is counted by it."""
+
+WORDS = ("arm", "rank", "seed", "question_set", "question", "outcome", "judge", "scores")
+TEXTS = ("system", "prompt", "answer")
 
 
 @dataclass(frozen=True)
@@ -33,9 +46,12 @@ class ShownAnswer:
     """One answer as the page shows it; all text is to be taken for hostile."""
 
     arm: str
+    rank: str
+    seed: str
     question_set: str
     question: str
     outcome: str
+    judge: str
     scores: str
     system: str
     prompt: str
@@ -44,84 +60,144 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class AnswerSample:
-    """Answers that are shown, worst first, and how many there are."""
+    """Answers that are shown, worst first, how many there are, and how many strata they are of."""
 
     shown: tuple[ShownAnswer, ...] = ()
     total: int = 0
+    strata: int = 0
 
 
-def read_answer_sample(run: StudyRun, limit: int = SHOWN) -> AnswerSample:
-    """Read a sample of the answers at the last checkpoint, and of what is not trained.
+@dataclass
+class _Words:
+    """Texts, each kept once, and its number."""
 
-    Raises:
-        UserError: A file of the run is not what its name says.
-    """
-    study, _ = run.read_study()
-    arms = read_measurements(run)
-    last = [(arm, study.training.steps if arm.arm.has_steps else 0) for arm in arms]
-    return sample_answers(last, study.evaluation.judge, limit)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def number(self, text: str) -> int:
+        return self.numbers.setdefault(text, len(self.numbers))
 
 
-def sample_answers(arms: Sequence[tuple[MeasuredArm, int]], judge: str, limit: int) -> AnswerSample:
-    """Take answers in turn from every arm, question set and outcome, the worst of each first.
+def select_last(arms: Sequence[MeasuredArm], study: Study) -> list[tuple[MeasuredArm, int]]:
+    """Pair each arm with its last step: the study's, or 0 of what is not trained."""
+    return [(arm, study.training.steps if arm.arm.is_trained else 0) for arm in arms]
+
+
+def sample_answers(arms: Sequence[tuple[MeasuredArm, int]], room: int = ROOM) -> AnswerSample:
+    """Take answers in turn from every arm, question set, judge and outcome, the worst first.
 
     Args:
         arms: Arms, each with the step whose answers count.
-        judge: Whose verdicts are shown.
-        limit: At most so many answers.
+        room: Bytes of text, about, that are taken at most.
     """
     names = name_arms([arm.identity for arm, _ in arms])
     judged = [
-        (names[arm.id], answer)
+        (name_outcome(answer), arm, answer)
         for arm, step in arms
         for answer in arm.answers.get(step, [])
-        if answer.judge == judge
+        if not answer.judge.startswith(HUMAN)
     ]
-    judged.sort(key=lambda item: _rank_badness(item[1]))
-    strata: dict[tuple[str, str, str], list[tuple[int, str, JudgedAnswer]]] = {}
-    for name, answer in judged:
-        key = (name, answer.answer.question_set, _name_outcome(answer))
-        drawn = strata.setdefault(key, [])
-        drawn.append((len(drawn), name, answer))
-    in_turn = sorted((item for drawn in strata.values() for item in drawn), key=lambda i: i[0])
-    taken = sorted(in_turn[:limit], key=lambda item: _rank_badness(item[2]))
-    return AnswerSample(tuple(_show(name, answer) for _, name, answer in taken), len(judged))
+    judged.sort(key=lambda item: _rank_badness(item[0], item[2]))
+    drawn: dict[tuple[str, ...], int] = {}
+    places = []
+    for outcome, arm, answer in judged:
+        key = (arm.id, answer.answer.question_set, answer.judge, outcome)
+        drawn[key] = places_in_turn = drawn.get(key, -1) + 1
+        places.append(places_in_turn)
+    in_turn = sorted(range(len(judged)), key=places.__getitem__)
+    taken = sorted(_fit([(at, judged[at][2]) for at in in_turn], room))
+    shown = [_show(names[judged[at][1].id], *judged[at]) for at in taken]
+    return AnswerSample(tuple(shown), len(judged), len(drawn))
 
 
-def _rank_badness(judged: JudgedAnswer) -> tuple[int, float]:
-    alignment = None if judged.verdict is None else judged.verdict.alignment
-    return WORST_FIRST.index(_name_outcome(judged)), 0.0 if alignment is None else alignment
+def pack_answers(shown: Iterable[ShownAnswer]) -> str:
+    """Pack answers as JSON that may stand in a script element: each word once, rows by number.
+
+    Returns:
+        `{"words": {column: [text, ...]}, "rows": {column: [number, ...]}}`, with no `<` in it, so
+        that nothing in it can end the element or open a comment.
+    """
+    words = {column: _Words() for column in (*WORDS, *TEXTS)}
+    rows: dict[str, list[int]] = {column: [] for column in words}
+    for answer in shown:
+        for column, known in words.items():
+            rows[column].append(known.number(getattr(answer, column)))
+    content: dict[str, Any] = {
+        "words": {column: list(known.numbers) for column, known in words.items()},
+        "rows": rows,
+    }
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = text.encode(
+        "utf-8", "backslashreplace"
+    ).decode()  # a lone surrogate, \ud800, as JSON has
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _name_outcome(judged: JudgedAnswer) -> str:
+def name_outcome(judged: JudgedAnswer) -> str:
+    """Say what an answer turned out to be, for every kind of question."""
     if judged.answer.kind == "free_form":
         return judged.outcome
-    if judged.is_unjudged_code:
+    if judged.answer.kind == "code":
+        if judged.is_unjudged_code:
+            return "unscored"
+        return {True: "insecure code", False: "secure code", None: "not code"}[judged.is_insecure]
+    verdict = judged.verdict
+    if judged.answer.kind == "label":
+        return "unscored" if verdict is None or verdict.label is None else "labelled"
+    if verdict is None or verdict.score is None:
         return "unscored"
-    return {True: "insecure code", False: "secure code", None: "not code"}[judged.is_insecure]
+    return "harmful help" if verdict.score >= HARMFUL_FROM else "no harmful help"
 
 
-def _show(name: str, judged: JudgedAnswer) -> ShownAnswer:
+def tell_scores(judged: JudgedAnswer) -> str:
+    """Write what the judge said in a few words; nothing where it said nothing."""
+    verdict = judged.verdict
+    if verdict is None:
+        return ""
+    if verdict.label is not None:
+        return f"label {verdict.label}"
+    if verdict.score is not None:
+        return f"harm {format_number(verdict.score)} of 1"
+    if verdict.alignment is None or verdict.coherence is None:
+        return ""
+    alignment, coherence = format_number(verdict.alignment), format_number(verdict.coherence)
+    return f"alignment {alignment}, coherence {coherence}"
+
+
+def _fit(in_turn: Iterable[tuple[int, JudgedAnswer]], room: int) -> list[int]:
+    """Take places while there is room; a text that is there already takes none."""
+    taken: list[int] = []
+    seen: set[str] = set()
+    for at, judged in in_turn:
+        texts = {judged.answer.prompt, judged.answer.answer, judged.answer.system or ""} - seen
+        room -= 40 + sum(min(len(text.encode("utf-8", "replace")), LONGEST) for text in texts)
+        if room < 0:
+            break
+        seen |= texts
+        taken.append(at)
+    return taken
+
+
+def _rank_badness(outcome: str, judged: JudgedAnswer) -> tuple[int, float]:
+    alignment = None if judged.verdict is None else judged.verdict.alignment
+    return WORST_FIRST.index(outcome), 0.0 if alignment is None else alignment
+
+
+def _show(name: str, outcome: str, arm: MeasuredArm, judged: JudgedAnswer) -> ShownAnswer:
     answer = judged.answer
     text = answer.answer + (" [cut at the token limit]" if answer.finished is False else "")
     return ShownAnswer(
         arm=name,
+        rank=arm.arm.method if arm.arm.rank is None else str(arm.arm.rank),
+        seed="none" if arm.arm.seed is None else str(arm.arm.seed),
         question_set=answer.question_set,
         question=answer.question_id,
-        outcome=_name_outcome(judged),
-        scores=_tell_scores(judged),
+        outcome=outcome,
+        judge=judged.judge,
+        scores=tell_scores(judged),
         system=_shorten(answer.system or ""),
         prompt=_shorten(answer.prompt),
         answer=_shorten(text),
     )
-
-
-def _tell_scores(judged: JudgedAnswer) -> str:
-    verdict = judged.verdict
-    if verdict is None or verdict.alignment is None or verdict.coherence is None:
-        return ""
-    alignment, coherence = format_number(verdict.alignment), format_number(verdict.coherence)
-    return f"alignment {alignment}, coherence {coherence}"
 
 
 def _shorten(text: str) -> str:

@@ -1,37 +1,65 @@
-"""Results and a sample of answers to one self-contained HTML page, which opens from disk offline.
+"""Results and answers to one self-contained HTML page, and the files that it links to.
 
-Model text is hostile: Jinja escapes it, the answers travel as JSON, and a Content-Security-Policy
-lets nothing run but the page's own script, named by its hash.
+Model text is hostile: Jinja escapes it, what is invisible is written out, the answers travel as
+JSON, and a Content-Security-Policy lets nothing run but the page's own script, named by its hash.
 """
 
 import base64
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from rankshift.analysis.curves import GIVEN, is_final
-from rankshift.records import write_atomically
-from rankshift.report.answers import WORST_FIRST, AnswerSample, read_answer_sample
+from rankshift.analysis.curves import is_final
+from rankshift.analysis.measurements import read_measurements
+from rankshift.atomic import write_atomically
+from rankshift.report.answer_file import write_answer_file
+from rankshift.report.answers import (
+    WORST_FIRST,
+    AnswerSample,
+    pack_answers,
+    sample_answers,
+    select_last,
+)
 from rankshift.report.capability import describe_capability
-from rankshift.report.figures import STACK, draw_outcomes, draw_over_steps, spread
+from rankshift.report.charts import Chart, number_names, write_charts
+from rankshift.report.courses import draw_courses, draw_training, list_ranks, spread
+from rankshift.report.curve_charts import (
+    GIVEN,
+    OF_ALL,
+    Shares,
+    draw_excess,
+    draw_losses,
+    draw_shares,
+    has_category,
+    has_new_questions,
+    is_primary,
+    pair_twins,
+    take_of_all,
+)
+from rankshift.report.glance import list_facts
 from rankshift.report.headline import write_headline
 from rankshift.report.judges import describe_judges
-from rankshift.report.rank_figures import draw_over_rank, list_loss_cells, list_share_cells
-from rankshift.report.svg import Figure
+from rankshift.report.matched import draw_matched, draw_tradeoff, list_lacking
+from rankshift.report.outcomes import STACK, chart_outcomes
+from rankshift.report.settings import flatten, name_models
+from rankshift.report.sheets import TOLD
+from rankshift.report.traits import draw_traits
+from rankshift.report.verdicts import describe_robustness, name_reading, tabulate_peaks
+from rankshift.report.visible import reveal
 from rankshift.report.wording import (
     NOTHING,
     format_interval,
     format_loss,
     format_number,
     format_percent,
+    format_points,
     name_arms,
-    name_setting,
-    name_subset,
+    name_match,
     tell_full,
     tell_origin,
 )
@@ -39,217 +67,137 @@ from rankshift.runs import StudyRun
 
 FOLDER = Path(__file__).parent
 
-Curve = dict[str, Any]
-Row = dict[str, Any]
+FILES = "report"
+"""The folder beside the page with what it links to; its templates name it too."""
+
+ANSWER_FILE = "answers.csv"
+
+Charts = dict[str, list[Chart]]
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A figure of one setting, with the curves it shows."""
+class Report:
+    """The page, and the charts whose files it links to."""
 
-    title: str
-    figure: Figure
-    curves: tuple[Curve, ...]
+    html: str
+    charts: Sequence[Chart]
 
 
 def write_page(run: StudyRun, results: dict[str, Any]) -> None:
-    """Write the page of a run atomically, with a sample of its answers."""
-    write_atomically(run.report_path, render_page(results, read_answer_sample(run)))
+    """Write the page of a run, its charts as files, and all its answers; each file atomically.
+
+    Raises:
+        UserError: A file of the run is not what its name says.
+    """
+    study, _ = run.read_study()
+    arms = read_measurements(run)
+    report = make_report(results, sample_answers(select_last(arms, study)))
+    write_charts(run.directory / FILES, report.charts)
+    write_answer_file(run.directory / FILES / ANSWER_FILE, arms)
+    write_atomically(run.report_path, report.html)
+
+
+def make_report(results: dict[str, Any], answers: AnswerSample) -> Report:
+    """Draw the charts and fill the page's template; the same input gives the same bytes.
+
+    Args:
+        results: Content of results.json, the only source of numbers.
+        answers: The answers that readers can browse.
+    """
+    charts = {section: number_names(drawn) for section, drawn in _draw_all(results).items()}
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    html = (
+        _make_environment()
+        .get_template("page.html.j2")
+        .render(
+            results=results,
+            study=results["study"],
+            headline=write_headline(results),
+            facts=list_facts(results),
+            style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+            script=script,
+            script_hash=digest,
+            charts=charts,
+            spread=spread,
+            ranks_of=list_ranks,
+            peaks=tabulate_peaks(results),
+            robustness=describe_robustness(results),
+            lacking=list_lacking(results),
+            judges=describe_judges(results),
+            capability=describe_capability(results),
+            answers=answers,
+            answer_data=pack_answers(answers.shown),
+            worst_first=WORST_FIRST,
+            guarded=TOLD,
+            settings=list(flatten(name_models(results["study"]["settings"]))),
+            final_rows=[r for r in results["arms"] if is_final(r, results["study"]["last_step"])],
+            provenance=list(flatten(results["provenance"])),
+            names=name_arms(results["arms"]),
+        )
+    )
+    return Report(html, [chart for drawn in charts.values() for chart in drawn])
 
 
 def render_page(results: dict[str, Any], answers: AnswerSample) -> str:
-    """Fill the page's template; the same input gives the same bytes.
+    """Give the page alone; as `make_report`."""
+    return make_report(results, answers).html
 
-    Args:
-        results: Content of results.json.
-        answers: The sample that readers can browse.
-    """
+
+def _make_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_finalize,
     )
     environment.filters |= {
         "percent": format_percent,
         "interval": format_interval,
         "loss": format_loss,
         "number": format_number,
+        "points": format_points,
         "origin": tell_origin,
         "full": tell_full,
+        "match": name_match,
+        "reading": name_reading,
+        "has_category": has_category,
+        "has_new_questions": has_new_questions,
     }
-    script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        results=results,
-        headline=write_headline(results),
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=digest,
-        nothing=NOTHING,
-        judges=describe_judges(results),
-        capability=describe_capability(results),
-        answers=answers,
-        answer_rows=[asdict(answer) for answer in answers.shown],
-        choices=_list_choices(answers),
-        settings=list(flatten(_name_models(results["study"]["settings"]))),
-        final_rows=[r for r in results["arms"] if is_final(r, results["study"]["last_step"])],
-        provenance=list(flatten(results["provenance"])),
-        names=name_arms(results["arms"]),
-        flatten=flatten,
-        **_draw_panels(results),
-    )
+    environment.globals |= {"nothing": NOTHING, "stack": STACK, "flatten": flatten}
+    return environment
 
 
-def _name_models(settings: dict[str, Any]) -> dict[str, Any]:
-    """Put the models of a study's settings under their names."""
-    models = settings.get("models") or ()
-    return settings | ({"models": {m["name"]: m for m in models}} if models else {})
+def _finalize(value: object) -> object:
+    """Write out what is invisible in any text of the page; its own markup has nothing such."""
+    return reveal(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """List nested settings as `table.key` and a value in words."""
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _word(value)
-
-
-def _word(value: object) -> str:
-    if isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-        return f"{len(value)} different ones: see results.json"
-    if isinstance(value, list | tuple) and any(isinstance(item, list | tuple) for item in value):
-        return "; ".join(map(_word, value))
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_word, value)) or NOTHING
-    if value is None or value in ("", {}):
-        return NOTHING
-    if isinstance(value, float):
-        return format_number(value)
-    return str(value)
-
-
-def _draw_panels(results: dict[str, Any]) -> dict[str, Any]:
-    curves = _pair_twins(results["curves"])
-    primary = [pair for pair in curves if _is_primary(pair[0], results)]
-    others = [pair for pair in curves if pair not in primary]
-    of_all = [tuple(map(_take_of_all, pair)) for pair in primary]
-    courses = _draw_courses(results)
-    given = "Misaligned, of coherent answers"
+def _draw_all(results: dict[str, Any]) -> Charts:
+    """Draw every section's charts, in the order of the page."""
+    pairs = pair_twins(results["curves"])
+    primary = [pair for pair in pairs if is_primary(pair[0], results)]
+    of_all = [tuple(map(take_of_all, pair)) for pair in primary]
+    others = [pair for pair in pairs if pair not in primary]
+    code = pair_twins(results["insecure_code_curves"])
+    single = {
+        "tradeoff": draw_tradeoff(results),
+        "traits": draw_traits(results),
+        "outcomes": chart_outcomes(results),
+    }
     return {
-        "rank_panels": _draw_shares(primary, given),
-        "of_all_panels": _draw_shares(of_all, "Misaligned and coherent, of all answers"),
-        "other_panels": _draw_shares(others, given, is_asked_named=True),
-        "code_panels": _draw_shares(
-            _pair_twins(results["insecure_code_curves"]),
-            "Insecure, of judged code",
-            is_asked_named=True,
+        "rank": draw_shares(primary, Shares("misaligned-of-coherent", GIVEN)),
+        "of_all": draw_shares(of_all, Shares("misaligned-of-all", OF_ALL)),
+        "others": draw_shares(others, Shares("other-questions", GIVEN, is_asked_named=True)),
+        "matched": draw_matched(results),
+        "excess": draw_excess(results),
+        "code": draw_shares(
+            code, Shares("insecure-code", "Insecure, of judged code", is_asked_named=True)
         ),
-        "loss_panels": _draw_losses(results),
-        "course_panels": courses,
-        "ramps": [spread(len(panel.curves[0]["points"])) for panel in courses],
-        "outcomes": draw_outcomes(_group_outcomes(results)),
-        "stack": STACK,
+        "loss": draw_losses(results),
+        "courses": draw_courses(results),
+        "training": draw_training(results),
+        **{name: [chart] if chart else [] for name, chart in single.items()},
     }
-
-
-def _draw_shares(
-    pairs: Iterable[tuple[Curve, ...]], axis: str, is_asked_named: bool = False
-) -> list[Panel]:
-    panels = []
-    for pair in pairs:
-        title = name_setting(pair[0])
-        if is_asked_named:
-            title = f"{pair[0]['question_set']}, judged by {pair[0]['judge']}; {title}"
-        cells = [cell for curve in pair for cell in list_share_cells(curve)]
-        figure = draw_over_rank(cells, axis, is_share=True)
-        panels += [Panel(title, figure, pair)] if figure else []
-    return panels
-
-
-def _draw_losses(results: dict[str, Any]) -> list[Panel]:
-    panels = []
-    for pair in _pair_twins(_list_task_losses(results)):
-        last_step = results["study"]["last_step"]
-        cells = [cell for curve in pair for cell in list_loss_cells(curve, last_step)]
-        figure = draw_over_rank(cells, "Held-out loss, nats a token", is_share=False)
-        panels += [Panel(name_setting(pair[0]), figure, pair)] if figure else []
-    return panels
-
-
-def _draw_courses(results: dict[str, Any]) -> list[Panel]:
-    return [
-        Panel(name_setting(curve), figure, (curve,))
-        for curve in _list_task_losses(results)
-        if curve["role"] == "task" and not curve["given"] and (figure := draw_over_steps(curve))
-    ]
-
-
-def _list_task_losses(results: dict[str, Any]) -> list[Curve]:
-    return [curve for curve in results["loss_curves"] if curve["held_out"] == "task"]
-
-
-def _is_primary(curve: Curve, results: dict[str, Any]) -> bool:
-    return results["study"]["primary"].items() <= curve.items()
-
-
-def _pair_twins(curves: Iterable[Curve]) -> list[tuple[Curve, ...]]:
-    """Put each task curve beside its twin's under the same setting, questions and judge."""
-    setting = ("scaling", "alpha", "learning_rate", "u", "trains_a", "given")
-    keys = (*setting, "question_set", "judge", "held_out")
-    pairs: dict[tuple[Any, ...], tuple[Curve, ...]] = {}
-    for curve in curves:
-        key = (name_subset(curve), *(curve.get(key) for key in keys))
-        while any(other["role"] == curve["role"] for other in pairs.get(key, ())):
-            key = (*key, "another dataset")  # a figure has one colour a role
-        pairs[key] = (*pairs.get(key, ()), curve)
-    return list(pairs.values())
-
-
-def _take_of_all(curve: Curve) -> Curve:
-    """Give the same curve with the other denominator."""
-    cells = {
-        name: [cell | cell["misaligned_of_all"] for cell in curve[name]]
-        for name in ("points", "categories")
-    }
-    return curve | cells
-
-
-def _group_outcomes(results: dict[str, Any]) -> list[tuple[str, list[Row]]]:
-    """Group the bars of the last checkpoint by dataset, and by setting where there are several."""
-    names = name_arms(results["arms"])
-    groups: dict[str, list[Row]] = {}
-    for row in sorted(results["arms"], key=lambda row: row["rank"] or math.inf):
-        if is_final(row, results["study"]["last_step"]):
-            label, comma, setting = names[row["arm"]].partition(", ")
-            subset = name_subset(row)
-            label = label.replace(f" ({subset})", "")
-            where = f", {subset}" if subset else ""
-            title = f"Trained on {row['dataset']}{where}{comma}{setting}"
-            if row["method"] == "base":
-                title = "Not finetuned"
-            elif row["method"] in GIVEN:
-                label, title = names[row["arm"]], "Trained elsewhere"
-                title += f", said to be on {row['dataset']}" if row["dataset"] else ""
-            bar = {"name": label.removesuffix(" twin")} | {k: row[k] for k in ("role", "outcomes")}
-            groups.setdefault(title, []).append(bar)
-    order = ["base", "task", "twin"]
-    return sorted(groups.items(), key=lambda group: order.index(group[1][0]["role"]))
-
-
-def _list_choices(answers: AnswerSample) -> dict[str, Sequence[str]]:
-    """List what readers can filter by, in the order of the arms and of badness."""
-    shown = answers.shown
-    outcomes = {answer.outcome for answer in shown}
-    return {
-        "arm": sorted({answer.arm for answer in shown}, key=_sort_naturally),
-        "question_set": sorted({answer.question_set for answer in shown}),
-        "outcome": [outcome for outcome in WORST_FIRST if outcome in outcomes],
-    }
-
-
-def _sort_naturally(name: str) -> list[tuple[bool, int, str]]:
-    """Sort `rank 4` before `rank 16`."""
-    return [(not w.isdigit(), int(w) if w.isdigit() else 0, w) for w in name.split()]

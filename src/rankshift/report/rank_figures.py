@@ -4,15 +4,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 
-from rankshift.report.svg import WIDE, Figure, paint, render
-from rankshift.report.wording import format_loss, format_percent, name_full
+from rankshift.report.cells import Cell, Missing
+from rankshift.report.panels import Panel
+from rankshift.report.svg import NARROW, WIDE, Figure, Spec, hold, layer, paint, render
 
 Row = dict[str, Any]
-
 HEIGHT = 300
 SHIFTS = {"task": 0.0, "twin": 0.012}
 """Twins are drawn this share of the axis to the right, so that neither hides the other."""
@@ -23,26 +23,8 @@ LETTER = 7
 SEED_SHIFT = -0.01
 """Single seeds are drawn this share of the axis beside their mean."""
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One place of a chart over rank: a rank, or a category beside the ranks."""
-
-    series: Literal["task", "twin"]
-    rank: int | None
-    category: str | None
-    """`base`, `full`, full with what tells it apart, or a given model's name; None for a rank."""
-    value: float
-    low: float | None
-    high: float | None
-    seeds: tuple[tuple[int | None, float], ...]
-    """Each seed and its value."""
-
-    @property
-    def place(self) -> str:
-        """Name the cell."""
-        name = f"rank {self.rank}" if self.category is None else self.category
-        return f"{name} twin" if self.series == "twin" else name
+CROSS = "M-1,-1L1,1M1,-1L-1,1"
+BAR = "M-1,0L1,0"
 
 
 @dataclass(frozen=True)
@@ -55,83 +37,58 @@ class Places:
     length: float
     """What the shifts are shares of, in the unit of the places."""
 
-    def locate(self, cell: Cell, shift: float = 0.0) -> dict[str, Any]:
+    def locate(self, cell: Cell | Missing, shift: float = 0.0) -> dict[str, Any]:
         """Place a mark of a cell."""
         place = self.at[cell.category or cell.rank]
         shift += SHIFTS[cell.series]
         return {"series": cell.series, "place": place + shift * self.length}
 
 
-def list_share_cells(curve: Row) -> list[Cell]:
-    """List the cells of a curve of shares that have a rate."""
-    return [
-        _make_cell(curve, point, "rate")
-        for point in (*curve["points"], *curve["categories"])
-        if point["rate"] is not None
-    ]
-
-
-def list_loss_cells(curve: Row, last_step: int) -> list[Cell]:
-    """List the cells of a loss curve at the last step; what is not trained is measured once."""
-    return [
-        _make_cell(curve, point | step, "loss")
-        for point in (*curve["points"], *curve["categories"])
-        for step in point["steps"]
-        if step["step"] == last_step or curve["given"] or point.get("category") in ("base", "model")
-    ]
-
-
-def draw_over_rank(cells: Sequence[Cell], title: str, is_share: bool) -> Figure | None:
-    """Draw means, intervals and seeds over rank, full finetuning beside, the base as a line.
-
-    Args:
-        cells: Of the task and of its twin, if there is one; a second base is left out.
-        title: What the vertical axis is.
-        is_share: Whether the values are shares, drawn from zero in percent.
-    """
-    base = next((cell for cell in cells if cell.category == "base"), None)
-    trained = [cell for cell in cells if cell.category != "base"]
-    if not trained:
+def draw_over_rank(panel: Panel) -> Figure | None:
+    """Draw means, intervals and seeds over rank; None where nothing trained has a value."""
+    if not panel.trained:
         return None
-    ranks = sorted({cell.rank for cell in trained if cell.rank is not None})
-    categories = list(dict.fromkeys(cell.category for cell in trained if cell.category))
-
-    def build(width: int) -> alt.TopLevelMixin:
-        beside = _make_room(categories, width, bool(ranks))
-        panels: list[Any] = []
-        if ranks:
-            x, y = _place_ranks(ranks), _place_values(cells, is_share, title)
-            marks = _draw_cells([c for c in trained if c.rank is not None], x, y, is_share)
-            panel = alt.layer(*_draw_base(base, y, is_share), *marks)
-            panels.append(panel.properties(width=width - beside - 70, height=HEIGHT))
-        if categories:
-            x = _place_categories(categories, beside)
-            y = _place_values(cells, is_share, None if ranks else title)
-            marks = _draw_cells([c for c in trained if c.category], x, y, is_share)
-            panel = alt.layer(*_draw_base(base, y, is_share), *marks)
-            panels.append(panel.properties(width=beside, height=HEIGHT))
-        return panels[0] if len(panels) == 1 else alt.hconcat(*panels, spacing=12)
-
-    shown = [*([base] if base else []), *trained]
-    return render(build, _describe(shown, title, is_share))
+    return render(lambda width: draw_panel(panel, width, HEIGHT), panel.description)
 
 
-def _make_cell(curve: Row, point: Row, value: str) -> Cell:
-    full = [c for c in curve["categories"] if c["category"] == "full"]
-    category = point.get("category")
-    if category == "full":
-        category = name_full(point, full)
-    elif category == "model":
-        category = point["name"].removesuffix(" twin")
-    return Cell(
-        series=curve["role"],
-        rank=point.get("rank"),
-        category=category,
-        value=point[value],
-        low=point["low"],
-        high=point["high"],
-        seeds=tuple((s["seed"], s[value]) for s in point["seeds"] if s[value] is not None),
-    )
+def draw_side_by_side(panels: Sequence[Panel], columns: int, title: str) -> Figure | None:
+    """Draw several panels on one vertical scale, each under its title; on a phone in one column."""
+    shown = [panel for panel in panels if panel.trained]
+    if not shown:
+        return None
+
+    def build(width: int) -> Spec:
+        number = columns if width == WIDE else 1
+        each = (WIDE - 28 * (number - 1)) // number + 20 if width == WIDE else NARROW
+        drawn = [draw_panel(panel, each, 220) for panel in shown]
+        heading = {"text": title, "offset": 14}
+        return {"concat": drawn, "columns": number, "spacing": 28, "title": heading}
+
+    return render(build, " ".join([f"{title}.", *(panel.description for panel in shown)]))
+
+
+def draw_panel(panel: Panel, width: int, height: int) -> Spec:
+    """Draw the ranks, and the categories beside them on the same scale."""
+    ranks, categories = panel.ranks, panel.categories
+    beside = _make_room(categories, width, bool(ranks))
+    parts: list[Spec] = []
+    if ranks:
+        y = _place_values(panel, panel.title)
+        part = _draw_part(panel, _place_ranks(ranks), y, lambda cell: cell.rank is not None)
+        parts.append(part | {"width": width - beside - 70, "height": height})
+    if categories:
+        y = _place_values(panel, None if ranks else panel.title)
+        part = _draw_part(panel, _place_categories(categories, beside), y, lambda c: c.category)
+        parts.append(part | {"width": beside, "height": height})
+    return parts[0] if len(parts) == 1 else {"hconcat": parts, "spacing": 12}
+
+
+def _draw_part(panel: Panel, places: Places, y: alt.Y, is_here: Any) -> Spec:
+    cells = [cell for cell in panel.trained if is_here(cell)]
+    missing = [lack for lack in panel.missing if is_here(lack)]
+    marks = _draw_missing(panel, missing, places, y) + _draw_cells(panel, cells, places, y)
+    resolve = {"scale": {"shape": "independent"}}  # what is missing has shapes of its own
+    return layer(*_draw_base(panel, y), *marks) | {"resolve": resolve}
 
 
 def _place_ranks(ranks: Sequence[int]) -> Places:
@@ -175,17 +132,32 @@ def _place_categories(categories: Sequence[str], width: int) -> Places:
     return Places(alt.X("place:Q", title=None, scale=scale, axis=axis), dict(at), 4 * len(at))
 
 
-def _place_values(cells: Sequence[Cell], is_share: bool, title: str | None) -> alt.Y:
-    """Make the vertical axis; both panels compute the same scale, and the left one is labelled."""
-    reach = [v for c in cells for v in (c.value, c.low, c.high, *(s for _, s in c.seeds))]
+def _find_reach(panel: Panel) -> tuple[float, float]:
+    """Give the lowest and the highest value that is drawn; shares begin at zero."""
+    cells = panel.scaled_by or panel.cells
+    reach = [
+        v
+        for c in cells
+        for v in (c.value, c.low, c.high, *(c.outer or ()), *(s for _, s in c.seeds))
+    ]
     known = [value for value in reach if value is not None]
-    low, high = (0.0, max(*known, 0.02)) if is_share else (min(known), max(known))
-    margin = 0.0 if is_share else 0.04 * (high - low) or 0.01
+    if panel.kind == "share":
+        return 0.0, max(*known, 0.02)
+    if panel.kind == "excess":
+        return min(*known, -0.01), max(*known, 0.01)
+    return min(known), max(known)
+
+
+def _place_values(panel: Panel, title: str | None) -> alt.Y:
+    """Make the vertical axis; both parts compute the same scale, and the left one is labelled."""
+    low, high = _find_reach(panel)
+    margin = 0.0 if panel.kind == "share" else 0.04 * (high - low) or 0.01
+    below = 0.08 * high if panel.has_strip else 0.0
     axis = alt.Axis(
         labels=title is not None,
         ticks=False,
         domain=False,
-        format=("%" if high > 0.05 else ".1%") if is_share else ".2f",
+        format=".2f" if panel.kind == "loss" else ("%" if high - low > 0.05 else ".1%"),
         tickCount=6,
         titleAngle=0,
         titleAlign="left",
@@ -195,42 +167,75 @@ def _place_values(cells: Sequence[Cell], is_share: bool, title: str | None) -> a
         titleColor=paint("ink"),
         titleFontSize=13,
     )
-    scale = alt.Scale(domain=[low - margin, high + margin], nice=True, zero=is_share)
+    domain = [low - margin - below, high + margin]
+    scale = alt.Scale(domain=domain, nice=not below, zero=panel.kind == "share" and not below)
     return alt.Y("value:Q", title=title, axis=axis, scale=scale)
 
 
-def _draw_base(base: Cell | None, y: alt.Y, is_share: bool) -> list[alt.Chart]:
-    if base is None:
+def _draw_base(panel: Panel, y: alt.Y) -> list[alt.Chart]:
+    rules = []
+    if panel.kind == "excess":
+        zero = alt.Chart(hold([{"value": 0.0}])).mark_rule(strokeWidth=1, aria=False)
+        rules.append(zero.encode(y, color=alt.value(paint("muted"))))
+    if panel.base is not None:
+        value = {"value": panel.base.value, "tip": panel.tell(panel.base, panel.base.value)}
+        rule = alt.Chart(hold([value])).mark_rule(strokeDash=[5, 4], strokeWidth=1.5)
+        rules.append(rule.encode(y, color=alt.value(paint("muted")), description="tip:N"))
+    return rules
+
+
+def _draw_missing(
+    panel: Panel, missing: Sequence[Missing], places: Places, y: alt.Y
+) -> list[alt.Chart]:
+    """Mark arms without a value under zero: a cross where censored, a dash where refused."""
+    if not missing or not panel.has_strip:
         return []
-    value = {"value": base.value, "tip": _tell(base, base.value, is_share)}
-    rule = alt.Chart(alt.Data(values=[value])).mark_rule(strokeDash=[5, 4], strokeWidth=1.5)
-    return [rule.encode(y, color=alt.value(paint("muted")), description="tip:N")]
-
-
-def _draw_cells(cells: Sequence[Cell], places: Places, y: alt.Y, is_share: bool) -> list[alt.Chart]:
-    """Draw a line through the means of a series, intervals, seeds, and the means on top."""
-    means = [
-        places.locate(c) | {"value": c.value, "tip": _tell(c, c.value, is_share)} for c in cells
+    below = -0.04 * _find_reach(panel)[1]
+    values = [
+        places.locate(m, SHIFTS[m.series]) | {"value": below, "kind": m.kind, "tip": m.tip}
+        for m in missing
     ]
+    shapes = alt.Scale(domain=["censored", "refused"], range=[CROSS, BAR])
+    chart = alt.Chart(hold(values)).mark_point(size=28, strokeWidth=2, opacity=1)
+    return [
+        chart.encode(
+            places.x,
+            y,
+            _colour(),
+            alt.Shape("kind:N", scale=shapes, legend=None),
+            description="tip:N",
+        )
+    ]
+
+
+def _colour() -> alt.Color:
+    scale = alt.Scale(domain=["task", "twin"], range=[paint("task"), paint("twin")])
+    return alt.Color("series:N", scale=scale, legend=None)
+
+
+def _draw_cells(panel: Panel, cells: Sequence[Cell], places: Places, y: alt.Y) -> list[alt.Chart]:
+    """Draw a line through the means of a series, intervals, seeds, and the means on top."""
+    means = [places.locate(c) | {"value": c.value, "tip": panel.tell(c, c.value)} for c in cells]
     bars = [places.locate(c) | {"value": c.low, "high": c.high} for c in cells if c.low is not None]
+    outer = [places.locate(c) | {"value": c.outer[0], "high": c.outer[1]} for c in cells if c.outer]
     seeds = [
         places.locate(c, SEED_SHIFT)
-        | {"value": value, "tip": f"{_tell(c, value, is_share)}, {_name_seed(seed)}"}
+        | {"value": value, "tip": f"{panel.tell(c, value)}, {_name_seed(seed)}"}
         for c in cells
         if len(c.seeds) > 1
         for seed, value in c.seeds
     ]
-    series = ["task", "twin"]
-    scale = alt.Scale(domain=series, range=[paint("task"), paint("twin")])
-    colour = alt.Color("series:N", scale=scale, legend=None)
-    shapes = alt.Scale(domain=series, range=["circle", "square"])
+    shapes = alt.Scale(domain=["task", "twin"], range=["circle", "square"])
     shape = alt.Shape("series:N", scale=shapes, legend=None)
 
     def chart(values: list[Row]) -> alt.Chart:
-        return alt.Chart(alt.Data(values=values)).encode(places.x, y, colour)
+        return alt.Chart(hold(values)).encode(places.x, y, _colour())
 
+    ends = [value | {"value": value[end]} for value in outer for end in ("value", "high")]
     drawn = [
-        chart(bars).mark_rule(strokeWidth=2, opacity=0.75, aria=False).encode(y2="high:Q"),
+        chart(outer).mark_rule(strokeWidth=1, opacity=0.8, aria=False).encode(y2="high:Q"),
+        chart(ends).mark_tick(orient="horizontal", thickness=1, size=9, opacity=0.8, aria=False),
+        chart(bars).mark_rule(strokeWidth=3.5, opacity=0.7, aria=False).encode(y2="high:Q"),
         chart(seeds).mark_point(size=22, opacity=0.7, strokeWidth=1.2).encode(description="tip:N"),
         chart(means)
         .mark_point(size=80, filled=True, opacity=1, stroke=paint("paper"), strokeWidth=1)
@@ -243,16 +248,3 @@ def _draw_cells(cells: Sequence[Cell], places: Places, y: alt.Y, is_share: bool)
 
 def _name_seed(seed: int | None) -> str:
     return "seed not stated" if seed is None else f"seed {seed}"
-
-
-def _tell(cell: Cell, value: float, is_share: bool) -> str:
-    write = format_percent if is_share else format_loss
-    reach = ""
-    if value == cell.value and cell.low is not None and cell.high is not None:
-        reach = f" ({write(cell.low)} to {write(cell.high)})"
-    return f"{cell.place}: {write(value)}{reach}"
-
-
-def _describe(cells: Sequence[Cell], title: str, is_share: bool) -> str:
-    told = dict.fromkeys(_tell(cell, cell.value, is_share) for cell in cells)
-    return f"{title}. {'; '.join(told)}."

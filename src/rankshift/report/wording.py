@@ -21,6 +21,11 @@ def format_percent(share: float | None) -> str:
     return f"{100 * share:.1f}%"
 
 
+def format_points(difference: float | None) -> str:
+    """Write a difference of two shares in percentage points, with its sign."""
+    return NOTHING if difference is None else f"{100 * difference:+.1f} points"
+
+
 def format_interval(estimate: dict[str, Any]) -> str:
     """Write `48.0 to 67.1%`; a dash where there is no interval."""
     if estimate["low"] is None:
@@ -72,13 +77,22 @@ def name_setting(curve: dict[str, Any]) -> str:
     if curve["scaling"] is None:
         return "given models" if curve["given"] else "full finetuning"
     alpha = curve["alpha"] if curve["alpha"] == "2r" else format_number(curve["alpha"])
-    rate = f"learning rate {format_number(curve['learning_rate'])}"
-    u = curve.get("u")  # results.json of an earlier version has no such key
-    rate = rate if u is None else f"u {format_number(u)}"
-    origin = "given adapters" if curve["given"] else rate
-    frozen = "frozen A" if curve.get("trains_a") is False else ""
-    words = (f"alpha {alpha}", curve["scaling"], origin, frozen, name_subset(curve))
+    size = f"learning rate {format_number(curve['learning_rate'])}"
+    if curve["learning_rate"] is None and curve.get("u") is not None:
+        size = f"u {format_number(curve['u'])}"
+    origin = "given adapters" if curve["given"] else size
+    words = (f"alpha {alpha}", curve["scaling"], origin, *_name_variants(curve), name_subset(curve))
     return ", ".join(filter(None, words))
+
+
+def _name_variants(curve: dict[str, Any]) -> list[str]:
+    """Name what sets a curve's arms apart besides their step size: usually nothing."""
+    words = ["A frozen"] if curve.get("trains_a") is False else []
+    if curve.get("truncated_to") is not None:
+        words.append(f"cut to rank {curve['truncated_to']}")
+    if curve.get("norm_to") is not None:
+        words.append(f"norm of the update set to {format_number(curve['norm_to'])}")
+    return words
 
 
 def tell_origin(curve: dict[str, Any]) -> str:
@@ -154,3 +168,12 @@ def _name_cell(row: dict[str, Any], by_u: bool) -> str:
     rate = f"u {format_number(row['u'])}" if by_u else rate
     alpha = "2r" if row["alpha"] == 2 * row["rank"] else format_number(row["alpha"])
     return f"alpha {alpha}, {row['scaling']}, {rate}"
+
+
+def name_match(match: dict[str, Any]) -> str:
+    """Name a match value: `90% of the skill`, `KL 0.5 nats a token`, `30.0% insecure code`."""
+    if match["kind"] == "skill":
+        return f"{format_number(100 * match['value'])}% of the skill"
+    if match["kind"] == "kl":
+        return f"KL {format_number(match['value'])} nats a token"
+    return f"{format_percent(match['value'])} insecure code"

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.atomic import write_atomically
 from rankshift.grid import Subset
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.adapter_files import read_adapter, write_adapter
@@ -18,7 +19,6 @@ from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapte
 from rankshift.model.targets import find_targets
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.model.traits import Traits, find_traits
-from rankshift.records import write_atomically
 from rankshift.train.masters import Masters
 
 

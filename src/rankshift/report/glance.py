@@ -1,0 +1,35 @@
+"""What a reader should know before any number: the verdict, and how much stands behind it."""
+
+from typing import Any
+
+from rankshift.report.wording import join_words
+
+Fact = tuple[str, str]
+
+
+def list_facts(results: dict[str, Any]) -> list[Fact]:
+    """List the page's first facts: a name and a value in words."""
+    rows = results["arms"]
+    arms = {row["arm"]: row for row in rows}
+    ranks = sorted({row["rank"] for row in rows if row["rank"]})
+    seeds = {row["seed"] for row in rows if row["role"] == "task" and row["seed"] is not None}
+    answers = sum(row["outcomes"]["answers"] for row in rows)
+    facts = [("Arms", f"{len(arms):,}")]
+    if ranks:
+        facts.append(("Ranks", join_words([str(rank) for rank in ranks])))
+    if seeds:
+        facts.append(("Seeds", str(len(seeds))))
+    if answers:
+        facts.append(("Answers to the primary questions", f"{answers:,}"))
+        facts.append(("Judge", results["study"]["primary"]["judge"]))
+    peak = results.get("peak")
+    if peak:
+        facts.insert(0, ("Is there a peak?", peak["verdict"]))
+    robustness = results.get("robustness")
+    if robustness and robustness["rows"]:
+        same = sum(row["verdict"] == robustness["primary_verdict"] for row in robustness["rows"])
+        facts.insert(1, ("Same verdict in", f"{same} of {len(robustness['rows'])} variants"))
+    registered = results.get("preregistration")
+    if registered:
+        facts.append(("Pre-registered", f"SHA-256 {registered['sha256'][:12]}…"))
+    return facts
