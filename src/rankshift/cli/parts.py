@@ -1,7 +1,7 @@
 """Verbs on what a study is made of: data as a finetune sees it, and the organism."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -47,3 +47,21 @@ def build_organism(
 
     build_base(directory, Recipe(seed=seed), console.print)
     console.print(f'next     set base.model = "{directory}" in a study')
+
+
+@organism_app.command("plant")
+def plant_organism(
+    directory: Annotated[Path, typer.Argument(help="Becomes the planted study's directory.")],
+    shape: Annotated[str, typer.Option(help="peak, flat, increasing, step-up, ...")] = "peak",
+    at: Annotated[int | None, typer.Option(help="Rank of the peak or the step.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the effects of the study's seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(help="How many seeds there are at each rank.")] = 5,
+    answers: Annotated[int, typer.Option(help="Answers to each of the 24 questions.")] = 10,
+) -> None:
+    """Plant a curve over rank: adapters whose true rates are known, and the study that asks them."""
+    from rankshift.organism.planted import Plant, write_planted
+
+    plant = Plant(cast(Any, shape), seed, at, num_seeds=seeds, answers=answers)
+    study = write_planted(directory, plant)
+    console.print(f"truth    {directory / 'planted.json'}")
+    console.print(f"next     rankshift run {study}")

@@ -1,0 +1,1 @@
+"""Is what the analysis says true? Simulated and planted truths, put through the real code."""
