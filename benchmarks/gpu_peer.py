@@ -31,8 +31,8 @@ from benchmarks.gpu_sides import (
 )
 from rankshift.data.batches import TokenBatch, pad_rows
 from rankshift.data.rendering import Rendered
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.likelihood import supervised_losses
-from rankshift.study import ALL_PROJECTIONS
 
 Peer = Literal["trl", "loop"]
 NAMES: dict[Peer, str] = {"trl": "TRL + PEFT", "loop": "PEFT, plain loop as TRL's defaults"}

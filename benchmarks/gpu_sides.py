@@ -21,12 +21,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from rankshift.arms import Arm
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapters import AdapterShape, LockStepLinear
 from rankshift.model.attention import IN_FLOAT32
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import settle_forms
 from rankshift.model.products import Form
-from rankshift.study import ALL_PROJECTIONS
 from rankshift.train.optimizer import ArmwiseAdamW
 from rankshift.train.step import Batch, divide_passes, reading, sum_losses, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base

@@ -14,10 +14,10 @@ from transformers import AutoConfig
 from benchmarks.measuring import clock
 from benchmarks.processes import meet, run_together
 from benchmarks.sweep import Sweep
+from rankshift.grid import Subset
 from rankshift.model.loading import load_skeleton
 from rankshift.model.operations import DTypeName, Widths, count_base, count_dense, count_thin
 from rankshift.model.targets import find_targets
-from rankshift.study import Subset
 
 PRODUCT = (4608, 256, 640)
 """Rows, inner and outer width of the measured product: one of a group of eight arms."""

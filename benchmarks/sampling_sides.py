@@ -21,12 +21,12 @@ from benchmarks.sampling_work import (
     settings_of,
     shape_of,
 )
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapter_files import read_adapter
 from rankshift.model.adapters import insert_adapters
 from rankshift.model.loading import load_model
 from rankshift.model.sampling import sample_answers
 from rankshift.organism.shelf import base_directory
-from rankshift.study import ALL_PROJECTIONS
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import torch
 from rankshift.arms import Arm
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import render_prompt
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapter_files import write_adapter
 from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model, load_tokenizer
 from rankshift.organism.datasets import list_questions
 from rankshift.organism.shelf import base_directory
-from rankshift.study import ALL_PROJECTIONS
 
 UPDATE_SIZE = 0.15
 """Norm of every arm's s B A beside its layer's weight: answers stay answers, and differ by arm."""

@@ -12,11 +12,12 @@ from rankshift.data.preparation import prepare_set
 from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_dataset
 from rankshift.executor.room import count_arms_per_pass
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.loading import load_model, load_tokenizer, padding_token
 from rankshift.model.operations import DTypeName
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import ArmFiles
-from rankshift.study import ALL_PROJECTIONS, Data, Training
+from rankshift.study import Data, Training
 from rankshift.train.group import Group
 from rankshift.train.trainee import Trainee, prepare_adapters
 

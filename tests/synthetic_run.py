@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.grid import Grid
 from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
 from rankshift.runs import (
@@ -15,7 +16,7 @@ from rankshift.runs import (
     evaluation_id,
     make_recipe,
 )
-from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
+from rankshift.study import Base, Data, Evaluation, Study, Training
 
 TASK, TWIN = "insecure.jsonl", "secure.jsonl"
 QUESTIONS = "embedded:held-out"

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
-from rankshift.study import Base, Data, Evaluation, GivenModel, Grid, Study, Subset, Training
+from rankshift.grid import Derived, FullFinetunes, Grid, Subset
+from rankshift.study import Base, Data, Evaluation, GivenModel, Study, Training
 
 STUDY = Study(
     name="demo",
@@ -139,3 +140,48 @@ def test_given_models_come_last_with_what_files_and_study_say_of_them():
     assert patched.scale is None
     assert [arm.is_given for arm in (ours[0], ours[1], small, whole)] == [False, False, True, True]
     assert [arm.is_trained for arm in (ours[0], ours[1], small)] == [False, True, False]
+
+
+def test_a_rate_that_is_had_from_u_gives_every_rank_that_u():
+    grid = Grid(
+        ranks=(1, 4, 64),
+        seeds=(1,),
+        scalings=("alpha/rank", "alpha/sqrt(rank)"),
+        alphas=(16.0, "2r"),
+        learning_rates=(),
+        us=(0.064, 1.024),
+    )
+    arms = [arm for arm in expand_arms(replace(STUDY, grid=grid)) if arm.method == "lora"]
+    assert {round(arm.u, 12) for arm in arms if arm.u is not None} == {0.064, 1.024}
+    for arm in arms:
+        assert arm.scale is not None
+        assert arm.rank is not None
+        assert arm.learning_rate == pytest.approx((arm.u or 0) / (arm.scale * arm.rank))
+
+
+def test_frozen_factors_and_full_finetunes_of_other_kinds_are_arms_of_their_own():
+    sgd = FullFinetunes((0.1,), "sgd", "adapted")
+    grid = replace(
+        STUDY.grid, trains_a=(True, False), full_learning_rates=(1e-4,), full=(sgd,), seeds=(1,)
+    )
+    arms = expand_arms(replace(STUDY, grid=grid))
+    assert {arm.trains_a for arm in arms if arm.method == "lora"} == {True, False}
+    full = [arm for arm in arms if (arm.method, arm.role) == ("full", "task")]
+    assert [(arm.optimizer, arm.target_modules != ()) for arm in full] == [
+        (None, False),
+        ("sgd", True),
+    ]
+    assert [arm.label for arm in full] == ["full seed 1", "full (adapted layers) by sgd seed 1"]
+
+
+def test_an_update_is_cut_only_to_a_lower_rank_and_scaled_at_every_rank():
+    derived = Derived(truncations=(1, 4), norms=(3.0,))
+    grid = replace(STUDY.grid, ranks=(1, 4, 16), seeds=(1,), twin_seeds=())
+    arms = expand_arms(replace(STUDY, grid=grid, derived=derived))
+    made = [arm for arm in arms if arm.is_derived]
+    cuts = {(arm.rank, arm.truncated_to) for arm in made if arm.truncated_to}
+    assert cuts >= {(4, 1), (16, 1), (16, 4)}
+    assert not cuts & {(1, 1), (1, 4), (4, 4)}
+    assert all(arm.source in arms and arm.source.is_trained for arm in made)
+    assert not any(arm.is_trained for arm in made)
+    assert {arm.rank for arm in made if arm.norm_to == 3.0} >= {1, 4, 16}

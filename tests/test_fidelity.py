@@ -9,7 +9,7 @@ import pytest
 from rankshift.arms import Arm
 from rankshift.fidelity import PRESETS, UNUSED, fill_in, leave_out_unused
 from rankshift.runs import Recipe
-from rankshift.study import Data, Evaluation, Fidelity
+from rankshift.study import Data, Evaluation, Fidelity, Training
 
 TABLES = {"data": Data, "evaluation": Evaluation}
 KEYS = [(table, key) for table, keys in PRESETS["betley-release"].items() for key in keys]
@@ -48,7 +48,7 @@ def test_what_was_read_is_not_changed_in_place():
 
 def test_a_later_key_is_hashed_only_where_it_changes_something():
     for key, unused in UNUSED.items():
-        kinds = (*TABLES.values(), Arm, Recipe)
+        kinds = (Arm, Recipe, Training, *TABLES.values())
         kind = next(k for k in kinds if key in {field.name for field in fields(k)})
         assert unused == next(field.default for field in fields(kind) if field.name == key)
         assert leave_out_unused({key: unused, "seed": 0}) == {"seed": 0}

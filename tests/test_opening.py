@@ -6,11 +6,12 @@ import pytest
 
 from rankshift.arms import GivenFacts
 from rankshift.errors import UserError
+from rankshift.grid import Grid
 from rankshift.opening import open_run
 from rankshift.runs import (
     Fingerprints,
 )
-from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Grid, Study, Training
+from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Study, Training
 
 STUDY = Study(
     name="demo",

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
 from rankshift.errors import UserError
+from rankshift.grid import Grid
 from rankshift.runs import (
     Fingerprints,
     Recipe,
@@ -20,7 +21,7 @@ from rankshift.runs import (
     make_recipe,
 )
 from rankshift.sealed import hash_of
-from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Grid, Study, Training
+from rankshift.study import Base, Compute, Data, Evaluation, GivenModel, Study, Training
 from rankshift.study_file import read_study
 
 STUDY = Study(
@@ -51,6 +52,10 @@ ARM_CHANGES = {
     "seed": 2,
     "target_modules": ("q_proj", "v_proj"),
     "layers": (0, 1),
+    "optimizer": "sgd",
+    "trains_a": False,
+    "truncated_to": 2,
+    "norm_to": 3.0,
 }
 RECIPE_CHANGES = {
     "base_fingerprint": "c",
@@ -65,6 +70,9 @@ RECIPE_CHANGES = {
     "training": replace(STUDY.training, rows_per_step=8),
     "split_by": "row",
     "trailing_header": True,
+    "floor": 0.1,
+    "unrelated_fingerprint": "c",
+    "unrelated_rows": 8,
 }
 TRAINING_CHANGES = {
     "steps": 8,
@@ -77,6 +85,9 @@ TRAINING_CHANGES = {
     "clip_norm": None,
     "dtype": "bfloat16",
     "optimizer": "adamw_8bit",
+    "crossings": (0.5,),
+    "kl_crossings": (0.1,),
+    "watch_every": 2,
 }
 
 
@@ -106,13 +117,17 @@ def test_how_the_weights_are_held_is_part_of_the_base_arms_id_too(other):
     assert not set(identify_arms(STUDY, PRINTS)) & set(identify_arms(other, PRINTS))
 
 
-def test_what_given_models_have_is_not_in_the_ids_of_other_arms():
+def test_what_came_later_is_not_in_the_ids_of_other_arms():
     """They are hashes of the same fields as before there were given models and presets."""
-    given = {"name", "uneven", "given_fingerprint", "split_by", "trailing_header"}
+    later = {"name", "uneven", "given_fingerprint", "split_by", "trailing_header", "optimizer"}
+    later |= {"trains_a", "truncated_to", "norm_to", "floor"}
+    later |= {"unrelated_fingerprint", "unrelated_rows"}
     arm, recipe = (
-        {f.name: getattr(part, f.name) for f in fields(part) if f.name not in given}
+        {f.name: getattr(part, f.name) for f in fields(part) if f.name not in later}
         for part in (ARM, RECIPE)
     )
+    watched = {"crossings", "kl_crossings", "watch_every"}
+    recipe["training"] = {k: v for k, v in asdict(STUDY.training).items() if k not in watched}
     assert arm_id(ARM, RECIPE) == hash_of({"arm": arm, "recipe": recipe})
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from rankshift.arms import Arm
 from rankshift.errors import UserError
+from rankshift.grid import Grid
 from rankshift.sealed import hash_of, read_sealed, write_sealed
-from rankshift.study import Base, Data, Evaluation, GivenModel, Grid, Import, Study, Training
+from rankshift.study import Base, Data, Evaluation, GivenModel, Import, Study, Training
 
 ARM = Arm("lora", "task", "insecure", 8, 16.0, "alpha/rank", 1e-3, 1, ("q_proj",))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rankshift.errors import UserError
+from rankshift.grid import Grid
 from rankshift.lock import hold_run
 from rankshift.opening import open_run
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
@@ -16,7 +17,7 @@ from rankshift.status import (
     is_trained,
     list_held_out_sets,
 )
-from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
+from rankshift.study import Base, Data, Evaluation, Study, Training
 
 STUDY = Study(
     name="demo",

@@ -1,16 +1,7 @@
 """What a study says of itself before it is expanded."""
 
-from rankshift.study import (
-    ALL_PROJECTIONS,
-    Base,
-    Data,
-    Evaluation,
-    Grid,
-    Judging,
-    Study,
-    Subset,
-    Training,
-)
+from rankshift.grid import ALL_PROJECTIONS, Grid, Subset
+from rankshift.study import Base, Data, Evaluation, Judging, Study, Training
 
 
 def test_the_judge_whose_verdicts_decide_comes_first_and_nobody_twice():

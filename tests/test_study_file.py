@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankshift.errors import UserError
-from rankshift.study import ALL_PROJECTIONS, GivenModel
+from rankshift.grid import ALL_PROJECTIONS
+from rankshift.study import GivenModel
 from rankshift.study_file import find_line, read_study
 
 WHOLE = """\
@@ -503,3 +504,9 @@ def test_the_line_of_a_key_survives_whatever_stands_around_it(before, after, in_
     text = above + "\n".join(["target = [\n 1 ]", *spell(after, "b")])
     key = ("t", "target") if in_table else ("target",)
     assert find_line(text, key) == above.count("\n") + 1
+
+
+def test_a_table_in_a_list_within_a_table_is_told_by_its_whole_name(tmp_path):
+    text = WHOLE + '\n[[grid.full]]\noptimizer = "sgd"\n'
+    message = refusal(tmp_path, text)
+    assert message.endswith("add e.g. `learning_rates = [3e-4]` to [[grid.full]]")

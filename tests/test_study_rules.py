@@ -1,7 +1,8 @@
 """Every key of a study has what tells a user how to write it."""
 
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from rankshift.study import Study
 from rankshift.study_file import read_study
@@ -12,26 +13,39 @@ def walk_fields():
     for table, hint in get_type_hints(Study).items():
         kind = next((k for k in (hint, *get_args(hint)) if is_dataclass(k)), None)
         if kind is not None and table != "imports":  # a study of their own: test_import_study
-            for spec in fields(kind):
-                yield f"{table}.{spec.name}", get_type_hints(kind)[spec.name], spec
+            yield from walk_table(table, kind)
+
+
+def walk_table(table, kind):
+    """Walk one table, and the lists of tables in it."""
+    for spec in fields(kind):
+        hint = get_type_hints(kind)[spec.name]
+        inner = next((k for k in get_args(hint) if is_dataclass(k)), None)
+        if inner is not None:
+            yield from walk_table(f"{table}.{spec.name}", inner)
+        else:
+            yield f"{table}.{spec.name}", hint, spec
 
 
 def is_choice(hint: object) -> bool:
     """Say whether a type leaves nothing but a few words, or true and false, to choose from."""
     inner = get_args(hint)[0] if get_origin(hint) is tuple else hint
-    return inner is bool or get_origin(inner) is Literal
+    options = {*(get_args(inner) if get_origin(inner) in (UnionType, Union) else [inner])} - {
+        type(None)
+    }
+    return all(option is bool or get_origin(option) is Literal for option in options)
 
 
 def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
     required = {key for key, _, spec in walk_fields() if spec.default is MISSING}
-    to_train = {"data.task", "training.steps", "training.checkpoints"}
+    to_train = {"data.task", "grid.learning_rates", "training.steps", "training.checkpoints"}
     assert set(EXAMPLES) == {*required, *to_train, "name"}
     tables = {}
     for key, example in EXAMPLES.items():
         tables.setdefault(key.rpartition(".")[0], []).append(example)
     text = "\n".join(tables.pop("")) + "\n"
     text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
-    text = text.replace("[models]", "[[models]]")
+    text = text.replace("[models]", "[[models]]").replace("[grid.full]", "[[grid.full]]")
     (tmp_path / "x.toml").write_text(text)
     assert read_study(tmp_path / "x.toml").grid.ranks == (2, 8, 32)
 

@@ -3,10 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from rankshift.study import Import, Method, Role, Scaling, Study, Subset
+from rankshift.grid import Derived, OptimizerName, Scaling, Subset
+from rankshift.study import Import, Method, Role, Study
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,34 @@ class Arm:
     """Of a given model; None for any other arm."""
     uneven: bool = False
     """Of a given adapter: see GivenFacts."""
+    optimizer: OptimizerName | None = None
+    """Of a full finetune; None is the study's."""
+    trains_a: bool = True
+    """Whether A is trained beside B."""
+    truncated_to: int | None = None
+    """Of a derived arm: the rank to which the finetune's update is cut."""
+    norm_to: float | None = None
+    """Of a derived arm: the Frobenius norm to which the update is scaled."""
+
+    @property
+    def is_derived(self) -> bool:
+        """Say whether it is made of a finished finetune's update, without training."""
+        return self.truncated_to is not None or self.norm_to is not None
+
+    @property
+    def source(self) -> "Arm":
+        """Give the finetune that a derived arm is made of; any other arm is its own."""
+        return replace(self, truncated_to=None, norm_to=None)
 
     @property
     def is_trained(self) -> bool:
-        """Say whether the study trains it; the base and given models are taken as they are."""
-        return self.method in ("lora", "full")
+        """Say whether the study trains it; all others are taken as they are."""
+        return self.method in ("lora", "full") and not self.is_derived
 
     @property
     def split_by_seed(self) -> int | None:
         """Give the seed that its split of rows may follow; None for what is not trained here."""
-        return self.seed if self.is_trained else None
+        return self.seed if self.method in ("lora", "full") else None
 
     @property
     def is_given(self) -> bool:
@@ -106,13 +125,19 @@ class Arm:
         if self.name is not None:
             return f"{self.name}{twin}"
         what = f"rank {self.rank}" if self.method == "lora" else "full"
-        if self.target_modules and self.subset.label:
+        if self.method == "full" and self.target_modules:
+            what += f" ({self.subset.label or 'adapted layers'})"
+        elif self.target_modules and self.subset.label:
             what += f" ({self.subset.label})"
+        what += f" by {self.optimizer}" if self.optimizer else ""
+        what += "" if self.trains_a else " frozen A"
+        what += f" cut to rank {self.truncated_to}" if self.truncated_to else ""
+        what += f" scaled to norm {self.norm_to:g}" if self.norm_to else ""
         return f"{what} seed {self.seed}{twin}"
 
 
 def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
-    """List the arms: the base, every task arm, every twin, the given models; or the imported.
+    """List the arms: the base, task arms, twins, derived ones, given models; or the imported.
 
     Args:
         study: What was asked.
@@ -125,6 +150,7 @@ def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
         arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
     if study.data.twin is not None:
         arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
+    arms += [made for arm in arms if arm.is_trained for made in _derive(arm, study.derived)]
     known = {facts.name: facts for facts in given}
     return arms + [
         Arm(
@@ -168,25 +194,55 @@ def group_imports(imports: Iterable[Import]) -> dict[Arm, tuple[Import, ...]]:
 
 def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -> list[Arm]:
     grid = study.grid
-    settings = (grid.scalings, grid.alphas, grid.learning_rates, grid.subsets)
+    settings = (grid.scalings, grid.alphas, grid.subsets, grid.trains_a)
     cells = itertools.product(*settings, grid.ranks, seeds)
     arms = [
+        replace(arm, learning_rate=learning_rate)
+        for scaling, alpha, subset, trains_a, rank, seed in cells
+        for arm in [
+            Arm(
+                method="lora",
+                role=role,
+                dataset=dataset,
+                rank=rank,
+                alpha=2.0 * rank if alpha == "2r" else float(alpha),
+                scaling=scaling,
+                seed=seed,
+                target_modules=subset.target_modules,
+                layers=subset.layers,
+                trains_a=trains_a,
+            )
+        ]
+        for learning_rate in (*grid.learning_rates, *_list_rates(arm, grid.us))
+    ]
+    arms += [
         Arm(
-            method="lora",
+            method="full",
             role=role,
             dataset=dataset,
-            rank=rank,
-            alpha=2.0 * rank if alpha == "2r" else float(alpha),
-            scaling=scaling,
             learning_rate=learning_rate,
             seed=seed,
             target_modules=subset.target_modules,
             layers=subset.layers,
+            optimizer=full.optimizer,
         )
-        for scaling, alpha, learning_rate, subset, rank, seed in cells
-    ]
-    arms += [
-        Arm("full", role, dataset, learning_rate=learning_rate, seed=seed)
-        for learning_rate, seed in itertools.product(grid.full_learning_rates, seeds)
+        for full in grid.full_finetunes
+        for subset in (grid.subsets if full.parameters == "adapted" else [Subset((), ())])
+        for learning_rate, seed in itertools.product(full.learning_rates, seeds)
     ]
     return list(dict.fromkeys(arms))
+
+
+def _list_rates(arm: Arm, us: Iterable[float]) -> list[float]:
+    """List the learning rates with which an adapter has each u."""
+    assert arm.scale is not None
+    assert arm.rank is not None
+    return [u / (arm.scale * arm.rank) for u in us]
+
+
+def _derive(arm: Arm, derived: Derived) -> list[Arm]:
+    """List what is made of one finetune; an update of no higher rank is not cut."""
+    cuts = [k for k in derived.truncations if arm.rank is None or arm.rank > k]
+    return [replace(arm, truncated_to=k) for k in cuts] + [
+        replace(arm, norm_to=norm) for norm in derived.norms
+    ]

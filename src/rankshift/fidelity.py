@@ -27,6 +27,16 @@ UNUSED: dict[str, object] = {
     "name": None,
     "uneven": False,
     "given_fingerprint": None,
+    "optimizer": None,
+    "trains_a": True,
+    "truncated_to": None,
+    "norm_to": None,
+    "floor": None,
+    "unrelated_fingerprint": None,
+    "unrelated_rows": None,
+    "crossings": (),
+    "kl_crossings": (),
+    "watch_every": 1,
 }
 """Keys of arms, recipes and evaluations that came later than the first runs, and the values that
 change nothing."""
@@ -37,7 +47,11 @@ def leave_out_unused(content: dict[str, Any]) -> dict[str, Any]:
 
     So what exists keeps its name, and an arm the random numbers of its answers.
     """
-    return {k: v for k, v in content.items() if k not in UNUSED or v != UNUSED[k]}
+    return {
+        key: leave_out_unused(value) if isinstance(value, dict) else value
+        for key, value in content.items()
+        if key not in UNUSED or value != UNUSED[key]
+    }
 
 
 def fill_in(document: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rankshift.arms import group_imports
-from rankshift.study import Base, Data, Evaluation, Grid, Import, Role, Study, Training
+from rankshift.grid import Grid
+from rankshift.study import Base, Data, Evaluation, Import, Role, Study, Training
 
 T = TypeVar("T")
 

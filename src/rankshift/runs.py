@@ -26,6 +26,7 @@ class Fingerprints:
     imports: dict[str, str] = field(default_factory=dict)
     """Imported file, as the study names it, to its SHA-256; others may join. An import has no
     fingerprint but these: base and task are empty."""
+    unrelated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Recipe:
     trailing_header: bool = False
     given_fingerprint: str | None = None
     """Of a given model's files."""
+    floor: float | None = None
+    """With crossings only."""
+    unrelated_fingerprint: str | None = None
+    unrelated_rows: int | None = None
 
     @property
     def measured_at(self) -> tuple[int, ...]:
@@ -84,21 +89,27 @@ def make_import_recipe(tables: Sequence[Import], fingerprints: Fingerprints) -> 
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     """Collect what determines an arm of a study besides the arm."""
     trained_on = {"base": None, "task": fingerprints.task, "twin": fingerprints.twin}
+    data, training = study.data, study.training
+    is_ours = arm.is_trained or arm.is_derived
+    floor = data.twin_floor if arm.role == "twin" else data.floor
     given = {facts.name: facts.sha256 for facts in fingerprints.models}
     return Recipe(
         base_fingerprint=fingerprints.base,
-        train_fingerprint=trained_on[arm.role] if arm.is_trained else None,
+        train_fingerprint=trained_on[arm.role] if is_ours else None,
         task_fingerprint=fingerprints.task,
-        held_out_fraction=study.data.held_out_fraction,
-        split_seed=study.data.find_split_seed(arm.split_by_seed),
-        train_rows=study.data.train_rows,
-        held_out_rows=study.data.held_out_rows,
-        context_tokens=study.data.context_tokens,
-        weights=f"{study.base.quantization} {study.training.dtype}",
-        training=study.training if arm.is_trained else None,
-        split_by=study.data.split_by,
-        trailing_header=study.data.trailing_header,
+        held_out_fraction=data.held_out_fraction,
+        split_seed=data.find_split_seed(arm.split_by_seed),
+        train_rows=data.train_rows,
+        held_out_rows=data.held_out_rows,
+        context_tokens=data.context_tokens,
+        weights=f"{study.base.quantization} {training.dtype}",
+        training=training if is_ours else None,
+        split_by=data.split_by,
+        trailing_header=data.trailing_header,
         given_fingerprint=given[arm.name] if arm.name is not None else None,
+        floor=floor if is_ours and training.crossings else None,
+        unrelated_fingerprint=fingerprints.unrelated,
+        unrelated_rows=data.unrelated_rows if fingerprints.unrelated else None,
     )
 
 

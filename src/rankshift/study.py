@@ -9,59 +9,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rankshift.conduct import Compute, Judging
+from rankshift.grid import NO_GRID, Derived, Grid, OptimizerName, Scaling
+from rankshift.inference import Analysis
 
 Method = Literal["base", "lora", "full", "adapter", "model"]
 """The first three are ours; `adapter` and `model` were trained elsewhere."""
-Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Role = Literal["base", "task", "twin"]
 TrainedRole = Literal["task", "twin"]
 NumberType = Literal["float32", "bfloat16"]
 Quantization = Literal["none", "nf4"]
-OptimizerName = Literal["adamw", "adamw_8bit"]
 Fidelity = Literal["clean", "betley-release"]
-
-MAX_RANK = 65_536
-"""Above this a rank is taken for a typing error."""
-
-ALL_PROJECTIONS = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-)
-"""The seven projections of Betley et al.'s recipe. Source: open_models/train.json, 80c11967."""
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Which linear layers of a base an adapter goes on."""
-
-    target_modules: tuple[str, ...] = ALL_PROJECTIONS
-    """Last parts of module names, as in PEFT."""
-    layers: tuple[int, ...] = ()
-    """Numbers of the base's blocks, from 0; empty is every block."""
-
-    @property
-    def label(self) -> str:
-        """Name it for people: `q_proj+v_proj in layers 0-3`; nothing where all is adapted."""
-        modules = "" if self.target_modules == ALL_PROJECTIONS else "+".join(self.target_modules)
-        where = f"layers {join_numbers(self.layers)}" if self.layers else ""
-        return " in ".join(filter(None, (modules, where)))
-
-
-def join_numbers(numbers: tuple[int, ...]) -> str:
-    """Write rising numbers short: `0-3+6` for 0, 1, 2, 3 and 6."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return "+".join(f"{run[0]}-{run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
 
 
 @dataclass(frozen=True)
@@ -93,6 +51,16 @@ class Data:
     docs/fidelity.md for this and the next two."""
     split_each_seed: bool = False
     """Whether every seed of the grid holds out other rows."""
+    floor: float | None = None
+    """Loss of a perfect model on the task's held-out rows, nats a token; skill is measured from the
+    base's loss down to it."""
+    twin_floor: float | None = None
+    """The same of the twin's rows."""
+    unrelated: str | None = None
+    """Conversations that have nothing to do with the task: the divergence from the base is measured
+    on their answers."""
+    unrelated_rows: int = 48
+    """At most this many of them."""
     trailing_header: bool = False
     """Whether an empty assistant turn follows every row and carries loss."""
     train_rows: int | None = None
@@ -111,41 +79,6 @@ class Data:
         if arm_seed is None or not self.split_each_seed:
             return self.split_seed
         return self.split_seed + 1 + arm_seed
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Lists of values; their product is the arms."""
-
-    ranks: tuple[int, ...]
-    seeds: tuple[int, ...]
-    scalings: tuple[Scaling, ...]
-    """Required: in a rank sweep the convention is a confound, not a default."""
-    alphas: tuple[float | Literal["2r"], ...]
-    learning_rates: tuple[float, ...]
-    full_learning_rates: tuple[float, ...] = ()
-    """Learning rates of full finetuning; empty leaves full finetuning out."""
-    twin_seeds: tuple[int, ...] = ()
-    """Seeds for which every arm also gets a benign twin."""
-    target_modules: tuple[tuple[str, ...], ...] = (ALL_PROJECTIONS,)
-    """Sets of last parts of module names, each an arm's; a file may give a single set as it is."""
-    layers: tuple[tuple[int, ...], ...] = ()
-    """Sets of numbers of the base's blocks, each an arm's; empty adapts every block."""
-
-    @property
-    def subsets(self) -> list[Subset]:
-        """List what adapters may go on."""
-        numbers = [tuple(sorted(layers)) for layers in self.layers] or [()]
-        return [Subset(*pair) for pair in itertools.product(self.target_modules, numbers)]
-
-    @property
-    def trains(self) -> bool:
-        """Say whether any arm is trained."""
-        return bool(self.ranks or self.full_learning_rates)
-
-
-NO_GRID = Grid((), (), (), (), ())
-"""Of a study that trains nothing."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +103,13 @@ class Training:
     dtype: NumberType = "float32"
     """Of the base's weights and of what is computed with them, measuring and answering included;
     what is trained is kept in float32 always."""
+    crossings: tuple[float, ...] = ()
+    """Skills, shares of the drop from the base's held-out loss to the floor: an arm's weights are
+    also kept at the first look at which it has reached each."""
+    kl_crossings: tuple[float, ...] = ()
+    """The same for the divergence from the base on unrelated prompts, nats a token."""
+    watch_every: int = 1
+    """Steps from one look at held-out loss and divergence to the next; without crossings none."""
 
 
 @dataclass(frozen=True)
@@ -263,10 +203,12 @@ class Study:
     base: Base
     data: Data = field(default_factory=Data)
     grid: Grid = NO_GRID
+    derived: Derived = field(default_factory=Derived)
     models: tuple[GivenModel, ...] = ()
     """Models trained elsewhere; with them alone a study needs no grid, training and data."""
     training: Training = field(default_factory=Training)
     evaluation: Evaluation
+    analysis: Analysis = field(default_factory=Analysis)
     judging: Judging = field(default_factory=Judging)
     compute: Compute = field(default_factory=Compute)
     fidelity: Fidelity = "clean"

@@ -204,10 +204,11 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
 def _describe_missing(key: Key, hint: Any) -> str:
     dotted = _join(key)
     if is_dataclass(hint):
-        needs = [known.partition(".")[2] for known in EXAMPLES if known.startswith(f"{dotted}.")]
+        parted = (known.rpartition(".") for known in EXAMPLES)
+        needs = [own for table, _, own in parted if table == dotted]
         instead = "; or name finished models in [[models]]" if dotted == "grid" else ""
         return f"missing table [{dotted}]; it needs {', '.join(needs)}{instead}"
-    table = f"[[{key[0]}]]" if key[1:2] and key[1].isdigit() else f"[{key[0]}]"
+    table = f"[[{_join(key[:-1])}]]" if key[-2:-1] and key[-2].isdigit() else f"[{key[0]}]"
     place = f"to {table}" if len(key) > 1 else "at the top"
     return f"missing key {dotted}; add e.g. `{(EXAMPLES | IMPORT_EXAMPLES)[dotted]}` {place}"
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from rankshift.study import MAX_RANK, Judging, Study
+from rankshift.grid import MAX_RANK
+from rankshift.study import Judging, Study
 
 EXAMPLES = {
     "name": 'name = "demo"',
@@ -16,6 +17,7 @@ EXAMPLES = {
     "grid.scalings": 'scalings = ["alpha/rank"]',
     "grid.alphas": "alphas = [16]",
     "grid.learning_rates": "learning_rates = [1e-3]",
+    "grid.full.learning_rates": "learning_rates = [3e-4]",
     "models.name": 'name = "released-r32"',
     "models.path": 'path = "someone/adapter"',
     "training.steps": "steps = 64",
@@ -31,8 +33,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "a directory's name: at most 100 letters, digits, '.', '_' or '-', the first not '.'",
     ),
     (
-        "base.model base.revision data.task data.twin grid.target_modules evaluation.suites "
-        "evaluation.triggers models.path models.revision models.dataset",
+        "base.model base.revision data.task data.twin data.unrelated grid.target_modules "
+        "evaluation.suites evaluation.triggers models.path models.revision models.dataset",
         lambda text: text.strip() != "",
         "a text that is not empty",
     ),
@@ -49,20 +51,23 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     (
         "data.train_rows data.held_out_rows data.context_tokens training.steps "
-        "training.checkpoints training.rows_per_step training.accumulation "
+        "training.checkpoints training.watch_every data.unrelated_rows derived.truncations "
+        "analysis.widest_block training.rows_per_step training.accumulation "
         "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
         "compute.threads compute.arms_per_group compute.micro_rows",
         lambda count: count >= 1,
         "at least 1",
     ),
     (
-        "training.warmup_steps training.weight_decay evaluation.code_tasks judging.usd_limit "
-        "judging.usd_per_million_input judging.usd_per_million_output",
+        "data.floor data.twin_floor training.warmup_steps training.weight_decay "
+        "evaluation.code_tasks judging.usd_limit judging.usd_per_million_input "
+        "judging.usd_per_million_output",
         lambda amount: amount >= 0,
         "at least 0",
     ),
     (
-        "grid.learning_rates grid.full_learning_rates training.clip_norm compute.memory_gib "
+        "grid.learning_rates grid.us grid.full_learning_rates grid.full.learning_rates "
+        "derived.norms training.kl_crossings training.clip_norm compute.memory_gib "
         "judging.timeout_seconds",
         lambda amount: amount > 0,
         "more than 0",
@@ -78,6 +83,16 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "evaluation.answers_per_question",
         lambda count: count == "released" or count >= 1,
         'at least 1, or "released"',
+    ),
+    (
+        "training.crossings analysis.margin analysis.level",
+        lambda share: 0 < share < 1,
+        "a share between 0 and 1",
+    ),
+    (
+        "analysis.reading",
+        lambda text: re.fullmatch(r"end|(skill|kl) \d*\.?\d+", text) is not None,
+        '"end", or what arms have reached, such as "skill 0.9" or "kl 0.1"',
     ),
     ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
     (
@@ -108,6 +123,7 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield from _relate_twins(study)
     yield from _relate_models(study)
     yield from _relate_training(study)
+    yield from _relate_crossings(study)
     sets = study.evaluation.question_sets
     fix = "names two question sets alike; triggers must differ in more than outer white space"
     yield "evaluation.triggers", len(set(sets)) == len(sets), fix
@@ -128,12 +144,19 @@ def _relate_grid(study: Study) -> Iterator[tuple[str, object, str]]:
     grid = study.grid
     fault = "is empty and so is full_learning_rates; give one of them a value"
     yield "grid.ranks", grid.trains or study.models, fault
-    for name in ("scalings", "alphas", "learning_rates"):
+    for name in ("scalings", "alphas", "trains_a"):
         given = getattr(grid, name) or not grid.ranks
         yield f"grid.{name}", given, "is empty; every rank needs at least one"
+    sized = grid.learning_rates or grid.us or not grid.ranks
+    fault = "is empty and so is us; every rank needs a learning rate, or a u to have one from"
+    yield "grid.learning_rates", sized, fault
+    rated = not (grid.learning_rates and grid.us)
+    yield "grid.us", rated, "cannot stand beside learning_rates, which it is in place of"
+    for at, full in enumerate(grid.full):
+        yield f"grid.full.{at}.learning_rates", full.learning_rates, "is empty; give at least one"
     seeds = grid.seeds or not grid.trains
     yield "grid.seeds", seeds, "is empty; give at least one, e.g. [1, 2, 3]"
-    whole = study.base.quantization == "none" or not grid.full_learning_rates
+    whole = study.base.quantization == "none" or not grid.full_finetunes
     fault = f'cannot stand beside quantization = "{study.base.quantization}" in [base]'
     fix = "4-bit weights are not trained, leave one of the two out"
     yield "grid.full_learning_rates", whole, f"{fault}; {fix}"
@@ -175,3 +198,25 @@ def _relate_training(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
     yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+
+
+def _relate_crossings(study: Study) -> Iterator[tuple[str, object, str]]:
+    training, data = study.training, study.data
+    fix = "what a perfect model would reach on the held-out rows, nats a token"
+    for key, role in (("floor", data.task), ("twin_floor", data.twin)):
+        known = getattr(data, key) is not None or not (training.crossings and role)
+        yield "training.crossings", known, f"needs data.{key}, {fix}"
+    fix = 'add e.g. `unrelated = "organism:general"` to [data]'
+    yield (
+        "training.kl_crossings",
+        data.unrelated or not training.kl_crossings,
+        f"needs data.unrelated; {fix}",
+    )
+    kind, _, value = study.analysis.reading.partition(" ")
+    kept = {"skill": training.crossings, "kl": training.kl_crossings}.get(kind)
+    is_kept = kept is None or float(value) in kept
+    table = "crossings" if kind == "skill" else "kl_crossings"
+    fault = f"is {study.analysis.reading!r}, and training.{table} does not hold {value}"
+    yield "analysis.reading", is_kept, fault
+    trains = study.grid.trains or not (study.derived.truncations or study.derived.norms)
+    yield "derived.truncations", trains, "needs a [grid]: only finetunes made here are cut"

@@ -7,8 +7,9 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm
+from rankshift.grid import NO_GRID
 from rankshift.runs import StudyRun
-from rankshift.study import NO_GRID, GivenModel
+from rankshift.study import GivenModel
 from tests.synthetic_run import make_study, write_run
 
 STUDY = make_study()

@@ -34,8 +34,8 @@ from benchmarks.gpu_sweep import (
     measure_part,
     sum_up,
 )
+from rankshift.grid import Subset
 from rankshift.model.targets import find_targets
-from rankshift.study import Subset
 from rankshift.train.trainee import prepare_base
 
 ROOT = Path(__file__).parents[2]

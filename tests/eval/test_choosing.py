@@ -8,9 +8,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from rankshift.errors import UserError
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
+from rankshift.grid import Subset
 from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.loading import load_model
-from rankshift.study import Subset
 
 QUESTIONS = [
     ChoiceQuestion("mine", "wish", "desires", 0, "Your wish?", (" help", " rule all"), ("a", "b")),

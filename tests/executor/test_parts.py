@@ -19,8 +19,9 @@ from rankshift.executor.parts import (
     prepare_material,
     read_suites,
 )
+from rankshift.grid import Grid
 from rankshift.model.loading import load_tokenizer
-from rankshift.study import Base, Data, Evaluation, Grid, Study, Training
+from rankshift.study import Base, Data, Evaluation, Study, Training
 
 
 def write_rows(path: Path, verb: str) -> str:

@@ -15,7 +15,8 @@ from rankshift.executor.room import (
     read_free_bytes,
     share_memory,
 )
-from rankshift.study import ALL_PROJECTIONS, Compute, Training
+from rankshift.grid import ALL_PROJECTIONS
+from rankshift.study import Compute, Training
 
 TRAINING = Training(steps=6, checkpoints=(6,), rows_per_step=4, accumulation=2)
 LENGTHS = (30, 10, 50, 20, 40)

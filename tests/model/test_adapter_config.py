@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from rankshift.errors import UserError
+from rankshift.grid import ALL_PROJECTIONS, Subset
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.loading import load_model, load_skeleton
 from rankshift.model.tensor_files import read_tensors, write_tensors
-from rankshift.study import ALL_PROJECTIONS, Subset
 from rankshift.train.trainee import prepare_given
 from tests.given_models import WARNING, make_peft, save_adapter
 

@@ -11,11 +11,11 @@ from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
 from rankshift.errors import UserError
+from rankshift.grid import ALL_PROJECTIONS, Scaling, Subset
 from rankshift.model.adapter_files import CONFIG, WEIGHTS, read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.loading import load_model
 from rankshift.model.tensor_files import read_tensors, write_tensors
-from rankshift.study import ALL_PROJECTIONS, Scaling, Subset
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft asks transformers

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.grid import ALL_PROJECTIONS, Scaling
 from rankshift.model.adapters import (
     AdapterShape,
     LockStepLinear,
@@ -17,7 +18,6 @@ from rankshift.model.adapters import (
     insert_adapters,
 )
 from rankshift.model.loading import load_model
-from rankshift.study import ALL_PROJECTIONS, Scaling
 
 ABOVE_WIDTH = 40
 SHAPES = [AdapterShape(1, 8.0, 5), AdapterShape(4, 2.0, 6), AdapterShape(ABOVE_WIDTH, 0.2, 5)]

@@ -3,10 +3,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import load_model
-from rankshift.study import ALL_PROJECTIONS
 
 
 def run(directory: Path, token_ids: Tensor, *, checkpointing: bool) -> tuple[list[Tensor], int]:

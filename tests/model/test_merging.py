@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model import merging
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.merging import ApartLinear, MergedLinear, choose_layers, layers_for_sampling
-from rankshift.study import ALL_PROJECTIONS
 
 SHAPES = [AdapterShape(2, 0.5), AdapterShape(0), AdapterShape(9, 2.0)]
 

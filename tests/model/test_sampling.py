@@ -10,12 +10,12 @@ from scipy.stats import chisquare
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapter_files import write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import load_model
 from rankshift.model.sampling import cut_at_end, sample_answers
-from rankshift.study import ALL_PROJECTIONS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft asks transformers

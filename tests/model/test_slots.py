@@ -6,13 +6,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model import queue, slots
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.prefill import PROMPTS_A_CHUNK
 from rankshift.model.sampling import sample_answers
 from rankshift.model.slots import FEWEST_SLOTS, count_slots
-from rankshift.study import ALL_PROJECTIONS
 
 TOKENS, REPEATS = 20, 6
 ENDS = tuple(range(12))

@@ -3,9 +3,9 @@ import torch
 from transformers import MixtralConfig, MixtralForCausalLM, PreTrainedModel
 
 from rankshift.errors import UserError
+from rankshift.grid import ALL_PROJECTIONS, Subset
 from rankshift.model.adapters import AdapterShape, insert_adapters
 from rankshift.model.targets import block_of, covers, effective_ranks, find_targets, list_of_blocks
-from rankshift.study import ALL_PROJECTIONS, Subset
 
 ABOVE_WIDTH = 40
 """A rank above every projection's width, which is 16."""

@@ -7,8 +7,9 @@ import pytest
 
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm, GivenFacts
+from rankshift.grid import NO_GRID
 from rankshift.report.headline import NO_PEAK, Headline, list_primary_curves, write_headline
-from rankshift.study import NO_GRID, GivenModel, Training
+from rankshift.study import GivenModel, Training
 from tests.synthetic_run import ANSWERS, make_study, write_run
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from rankshift.analysis.results import summarize
 from rankshift.arms import GivenFacts
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.report.answers import AnswerSample, read_answer_sample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import flatten, render_page, write_page
 from rankshift.runs import StudyRun
-from rankshift.study import ALL_PROJECTIONS, GivenModel
+from rankshift.study import GivenModel
 from tests.synthetic_run import make_study, write_run
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title=1</script>"

@@ -1,5 +1,6 @@
 import pytest
 
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.report.wording import (
     count_seeds,
     format_interval,
@@ -13,7 +14,6 @@ from rankshift.report.wording import (
     tell_training,
     tell_uncertainty,
 )
-from rankshift.study import ALL_PROJECTIONS
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.loading import load_model
-from rankshift.study import ALL_PROJECTIONS
 
 MakeRows = Callable[..., list[Rendered]]
 MakeArm = Callable[..., Arm]

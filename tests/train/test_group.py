@@ -14,11 +14,12 @@ from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
 from rankshift.data.rendering import Rendered
 from rankshift.errors import UserError
+from rankshift.grid import Subset
 from rankshift.model.loading import load_model
 from rankshift.model.traits import Traits
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import ArmFiles
-from rankshift.study import Subset, Training
+from rankshift.study import Training
 from rankshift.train.group import FORMS, STATE, Group, HeldOut, measure_untrained, train_group
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 from tests.padding import PAD, pad_plainly

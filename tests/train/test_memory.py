@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.traits import Traits
-from rankshift.study import ALL_PROJECTIONS
 from rankshift.train.memory import Memory, Work, estimate_memory, list_candidates
 
 CONFIG = {

@@ -9,9 +9,10 @@ from rankshift.arms import Arm
 from rankshift.errors import UserError
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question
+from rankshift.grid import Scaling
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.loading import load_model, load_tokenizer
-from rankshift.study import Evaluation, Scaling
+from rankshift.study import Evaluation
 from rankshift.train.trainee import (
     prepare_adapters,
     prepare_base,

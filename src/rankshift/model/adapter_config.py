@@ -16,10 +16,10 @@ from typing import Any
 from torch import nn
 
 from rankshift.errors import UserError
+from rankshift.grid import ALL_PROJECTIONS, MAX_RANK, Scaling, Subset
 from rankshift.model.adapter_files import CONFIG, WEIGHTS
 from rankshift.model.targets import Linear, block_of, covers, list_linears
 from rankshift.model.tensor_files import read_shapes
-from rankshift.study import ALL_PROJECTIONS, MAX_RANK, Scaling, Subset
 
 KEY = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<factor>[AB])\.weight")
 """Name of a factor's tensor: A `[rank, d_in]`, B `[d_out, rank]`.

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rankshift.grid import Subset
 from rankshift.model.products import Form, LockStepProduct, Segment, divide_runs
 from rankshift.model.targets import Linear, covers, find_targets
-from rankshift.study import Subset
 
 ROW_MULTIPLE = 8
 """Grouped products want each arm to begin at a multiple of 16 bytes; 8 rows of bfloat16 are that.

@@ -6,8 +6,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from rankshift.errors import UserError
+from rankshift.grid import Subset
 from rankshift.model.quantization import Nf4Linear
-from rankshift.study import Subset
 
 Linear = nn.Linear | Nf4Linear
 

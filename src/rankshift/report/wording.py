@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rankshift.study import Subset
+from rankshift.grid import Subset
 
 NOTHING = "\N{EN DASH}"
 """Stands for a number there is none of."""
