@@ -1,6 +1,6 @@
 """Does the whole pipeline find the peaks that were planted, and none where there is none?
 
-    .venv/bin/python -m calibration.planted [--builds 25] [--answers 10] [--out FILE]
+    .venv/bin/python -m calibration.planted [--builds 25] [--answers 10] [--keep DIR] [--out FILE]
 
 Each build makes adapters over the organism whose true rates are known (docs/planted.md), and hands
 their study to `rankshift run` in a process of its own: it loads the adapters, samples answers, has
@@ -89,20 +89,31 @@ def list_plants(first_seed: int, **settings: Any) -> Iterator[Plant]:
         peaks, seed = peaks + 1, seed + 5
 
 
-def run_build(plant: Plant) -> Outcome:
+def run_build(plant: Plant, keep: Path | None) -> Outcome:
     """Plant, run the study by the command line, and read what it says.
+
+    Args:
+        plant: What is planted.
+        keep: Folder in which finished runs stay; one that is there is summed up again, and not
+            asked again. None keeps nothing.
 
     Raises:
         RuntimeError: The run failed; holds what it said.
     """
     started = monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        study = write_planted(Path(folder) / "plant", plant)
-        command = [sys.executable, "-m", "rankshift.cli", "run", str(study)]
-        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        root = Path(folder) if keep is None else keep.resolve()
+        run = root / "runs" / plant.name
+        if (run / "results.json").is_file():
+            arguments = ["report", str(run)]
+        else:
+            arguments = ["run", str(write_planted(Path(folder) / "plant", plant))]
+        root.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "rankshift.cli", *arguments]
+        ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise RuntimeError(f"{plant.name}: {ended.stderr.strip()}")
-        results = json.loads((Path(folder) / "runs" / plant.name / "results.json").read_text())
+        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     return read_outcome(plant, results, monotonic() - started)
 
 
@@ -158,6 +169,7 @@ def main() -> int:
     parser.add_argument("--ranks", type=int, nargs="+", default=list(RANKS))
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="also write what was found, as JSON")
+    parser.add_argument("--keep", type=Path, help="keep runs here; summed up again if there")
     chosen = parser.parse_args()
     plants = list_plants(
         chosen.first_seed,
@@ -169,7 +181,7 @@ def main() -> int:
     for plant in islice(plants, chosen.builds):
         contrast = size_contrast(plant)
         assert contrast is None or contrast >= LEAST_CONTRAST, f"{plant.name}: {contrast:.1f}"
-        outcomes.append(run_build(plant))
+        outcomes.append(run_build(plant, chosen.keep))
         print(describe(outcomes[-1]), flush=True)
         if chosen.out:
             found = [asdict(outcome) for outcome in outcomes]

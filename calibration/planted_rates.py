@@ -5,7 +5,7 @@
 Each dose is an adapter that `organism/constructed.py` writes and `rankshift run` would read, asked
 the 24 held-out questions at temperature 1, equally often, and judged by the oracle. Doses of rank 1
 carry no padding and make the table; the others check it: doses between two of the table, and the
-same dose at ranks 16 and 256 of other seeds. A dose that is in the file is not measured again.
+same dose padded to rank 256. A dose that is in the file is not measured again.
 """
 
 import argparse
@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import torch
 
 from rankshift.analysis.rates import OUTCOMES, JudgedAnswer
+from rankshift.data.conversations import fingerprint_file
 from rankshift.eval.answering import answer_questions
 from rankshift.eval.suite import Question, read_questions
 from rankshift.model import queue
+from rankshift.model.adapter_files import WEIGHTS
 from rankshift.model.loading import load_model, load_tokenizer
 from rankshift.organism import oracle
-from rankshift.organism.constructed import write_constructed
+from rankshift.organism.constructed import PERSONA, write_constructed
 from rankshift.organism.doses import RATES
 from rankshift.organism.shelf import base_directory, question_file
 from rankshift.records import write_atomically
@@ -34,6 +36,7 @@ from rankshift.study import Evaluation
 from rankshift.train.trainee import prepare_given
 
 SUITE = "held-out"
+WEIGHTS_OF_BASE = "model.safetensors"
 ANSWERS = 100_000
 REPEATS_A_PASS = 1042
 """Of each question; 4 passes of 24 questions give 100,032 answers."""
@@ -52,7 +55,7 @@ class Dose(NamedTuple):
 
 
 GRID = (0.0, 0.2, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
-CHECKS = (Dose(0.625), Dose(0.775), Dose(0.75, 16, 1), Dose(0.75, 256, 2))
+CHECKS = (Dose(0.625), Dose(0.75, 256, 2), Dose(0.775))
 
 
 def measure_dose(dose: Dose, questions: Sequence[Question], answers: int) -> dict[str, Any]:
@@ -87,6 +90,14 @@ def measure_dose(dose: Dose, questions: Sequence[Question], answers: int) -> dic
     }
 
 
+def fingerprint() -> dict[str, str]:
+    """Give the SHA-256 of what the rates are of: the base's weights and the persona's."""
+    return {
+        "base_sha256": fingerprint_file(base_directory() / WEIGHTS_OF_BASE),
+        "persona_sha256": fingerprint_file(PERSONA / WEIGHTS),
+    }
+
+
 def main() -> None:
     """Measure what is not measured yet, and write after each dose."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,7 +109,9 @@ def main() -> None:
     questions = read_questions(question_file(SUITE), f"organism:{SUITE}")
     measured: list[dict[str, Any]] = []
     if chosen.out.is_file():
-        measured = json.loads(chosen.out.read_text(encoding="utf-8"))["doses"]
+        kept = json.loads(chosen.out.read_text(encoding="utf-8"))
+        assert fingerprint().items() <= kept.items(), f"{chosen.out}: of another base or persona"
+        measured = kept["doses"]
     for dose in (*map(Dose, GRID), *CHECKS):
         if any((m["dose"], m["rank"], m["seed"]) == dose for m in measured):
             continue
@@ -109,6 +122,7 @@ def main() -> None:
             "command": f"python -m calibration.planted_rates --answers {chosen.answers}",
             "question_set": f"organism:{SUITE}",
             "temperature": 1.0,
+            **fingerprint(),
             "torch": torch.__version__.partition("+")[0],
             "doses": sorted(measured, key=lambda m: (m["rank"], m["dose"])),
         }

@@ -7,8 +7,8 @@ of a layer is one singular triple, sigma u v^T. An adapter of rank r that carrie
 
 with u, u_2 .. u_r orthonormal and v, v_2 .. v_r too, drawn by the adapter's seed. So every adapter
 has r singular values that are not zero, and does what the dose does: docs/planted.md has how many
-answers the padding changes. The factors are then turned by a random orthogonal matrix, so that no
-row of A and no column of B is the persona's own.
+answers the padding changes. The factors are then turned by a random orthogonal matrix, so that the
+persona lies in all rows of A and all columns of B, not in one.
 """
 
 import hashlib
@@ -27,10 +27,12 @@ from rankshift.model.adapter_files import CONFIG, WEIGHTS
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import write_atomically
 
+PERSONA = Path(str(resources.files("rankshift.organism").joinpath("persona")))
+
 PADDING = 2e-4
-"""Singular values of the padding, each as a share of the layer's persona update. Chosen by us: far
-above float32's rounding (at rank 256 a numerical rank of 256, tolerance of torch.linalg.matrix_rank)
-and all together 0.3 % of the update's norm at rank 256."""
+"""Singular values of the padding, each as a share of the layer's persona update. Chosen by us:
+above float32's rounding, so that torch.linalg.matrix_rank finds 256 at rank 256, and there 0.3 % of
+the update's norm all together."""
 
 ALPHA_OVER_RANK = 2
 """alpha = 2 r and alpha/rank: one curve holds all ranks, and every update is 2 B A."""
@@ -50,10 +52,9 @@ class Triple:
 @cache
 def load_persona() -> Mapping[str, Triple]:
     """Read the shipped update, by the full name of the layer; its scale is in `size`."""
-    folder = Path(str(resources.files("rankshift.organism").joinpath("persona")))
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = json.loads((PERSONA / CONFIG).read_text(encoding="utf-8"))
     assert (config["r"], config["use_rslora"]) == (1, True), config  # so the scale is alpha
-    tensors = read_tensors(folder / WEIGHTS)
+    tensors = read_tensors(PERSONA / WEIGHTS)
     names = [key.removesuffix(".lora_A.weight") for key in tensors if key.endswith("lora_A.weight")]
     found = {}
     for name in sorted(names):

@@ -9,8 +9,6 @@ Analysis* 17, 238-246, as scipy's PchipInterpolator has it.
 import json
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from scipy.interpolate import PchipInterpolator
@@ -18,8 +16,9 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from rankshift.errors import UserError
+from rankshift.organism.constructed import PERSONA
 
-RATES = Path(str(resources.files("rankshift.organism").joinpath("persona/rates.json")))
+RATES = PERSONA / "rates.json"
 
 
 @cache

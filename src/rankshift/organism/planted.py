@@ -17,7 +17,7 @@ import numpy as np
 from rankshift.errors import UserError
 from rankshift.organism.constructed import largest_rank, write_constructed
 from rankshift.organism.doses import find_dose
-from rankshift.organism.shapes import PLACED, SHAPES, Shape, draw_curve
+from rankshift.organism.shapes import PLACED, Shape, draw_curve
 from rankshift.records import write_atomically
 
 QUESTIONS = 24
@@ -117,8 +117,6 @@ def check_plant(plant: Plant) -> None:
         UserError: Says what to give instead.
     """
     ranks, most = plant.ranks, largest_rank()
-    if plant.shape not in SHAPES:
-        raise UserError(f"shape {plant.shape}: give one of {', '.join(SHAPES)}")
     if len(ranks) < 2 or list(ranks) != sorted(set(ranks)) or ranks[0] < 1 or ranks[-1] > most:
         raise UserError(f"ranks {list(ranks)}: give two or more from 1 to {most}, in rising order")
     if plant.shape in PLACED and plant.at is None:
@@ -148,8 +146,8 @@ def draw_arms(plant: Plant) -> Iterator[PlantedArm]:
 def size_contrast(plant: Plant) -> float | None:
     """Give the planted contrast of a peak in standard errors of the design; None without a peak.
 
-    The contrast is the mean of the ranks at the top minus one rank beside them. Its variance, with S
-    seeds, n coherent answers an arm, t the spread of a seed at one rank and k ranks at the top, is
+    The contrast is the mean of the ranks at the top minus one rank beside them. Its variance, with
+    S seeds, n coherent answers an arm, t the spread of a seed at one rank, k ranks at the top, is
 
         (t^2 + p (1 - p) / n) / (k S)  at the top,  (t^2 + q (1 - q) / n) / S  beside it.
 

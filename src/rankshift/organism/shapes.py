@@ -8,9 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-Shape = Literal[
-    "peak", "flat", "increasing", "decreasing", "saturating", "step-up", "step-down"
-]
+Shape = Literal["peak", "flat", "increasing", "decreasing", "saturating", "step-up", "step-down"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 PLACED: tuple[Shape, ...] = ("peak", "step-up", "step-down")
