@@ -33,10 +33,6 @@ def row(**reasons: int) -> dict:
     return {"outcomes": {"answers": 20, "unscored_reasons": faults}}
 
 
-def test_a_peak_is_always_said_to_be_unanalysed(arms: Sequence[MeasuredArm]):
-    assert any("no analysis of a peak" in gap for gap in list_gaps(STUDY, arms, [row()]))
-
-
 def test_unscored_answers_are_counted_with_their_reason(run: StudyRun):
     # 1 base and 12 trained arms at 2 checkpoints, one failed call each.
     assert (

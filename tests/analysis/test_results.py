@@ -125,8 +125,10 @@ def test_the_curve_agrees_with_the_rows(results: dict[str, Any]):
     assert rates == {1: pytest.approx(8 / 15), 4: pytest.approx(3 / 15)}
 
 
-def test_no_peak_is_claimed(results: dict[str, Any]):
-    assert results["peak"] is None
+def test_the_verdict_on_the_primary_curve_is_the_peak(results: dict[str, Any]):
+    assert results["peak"] == results["peaks"][0]
+    assert (results["peak"]["primary"], results["peak"]["key"]["role"]) == (True, "task")
+    assert results["peak"]["reason"] == "fewer than 3 ranks"
     assert results["matched_curves"] == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm, GivenFacts
 from rankshift.grid import NO_GRID
-from rankshift.report.headline import NO_PEAK, Headline, list_primary_curves, write_headline
+from rankshift.report.headline import PICKED, Headline, list_primary_curves, write_headline
 from rankshift.study import GivenModel, Training
 from tests.synthetic_run import ANSWERS, make_study, write_run
 
@@ -39,11 +39,53 @@ def test_it_names_the_base_full_finetuning_and_the_twin(results: dict[str, Any])
     assert "The benign twin of rank 1 gave 0.0% (1 seed, too few for an interval)." in text
 
 
-def test_it_claims_no_peak_and_says_that_the_highest_was_picked(results: dict[str, Any]):
-    last = write_headline(results).context[-1]
-    assert last.startswith(NO_PEAK)
-    assert "picked after looking" in last
-    assert "peak" not in write_headline(results).claim
+def test_where_nothing_can_be_told_it_ends_with_the_reason(results: dict[str, Any]):
+    headline = write_headline(results)
+    assert headline.context[-2:] == (
+        PICKED,
+        "Whether misalignment among coherent answers peaks at some rank cannot be told: fewer than "
+        "3 ranks.",
+    )
+    assert "peak" not in headline.claim
+
+
+def make_curved_run(folder: Path, counts: dict[int, int]) -> dict[str, Any]:
+    """Give each rank so many misaligned answers of 15, in 3 seeds that differ a little."""
+
+    def count(arm: Arm, step: int) -> int:
+        return counts.get(arm.rank or 0, 0) + (arm.seed == 3) if arm.role == "task" else 0
+
+    return summarize(write_run(folder, make_study(ranks=tuple(counts)), count))
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((0, 0, 14, 0, 0), "peaks at rank 4"),
+        ((0, 7, 14, 14, 14), "rises with rank"),
+        ((14, 13, 7, 0, 0), "falls with rank"),
+    ],
+)
+def test_a_verdict_is_the_claim_and_the_highest_mean_comes_after(
+    tmp_path: Path, counts: tuple[int, ...], words: str
+):
+    ranks = (1, 2, 4, 8, 16)
+    results = make_curved_run(tmp_path, dict(zip(ranks, counts, strict=True)))
+    headline = write_headline(results)
+    assert headline.claim == results["peak"]["sentence"]
+    assert words in headline.claim
+    assert "of coherent answers were misaligned at rank" in headline.context[0]
+
+
+def test_verdicts_under_other_settings_are_counted_beside(tmp_path: Path):
+    results = make_curved_run(tmp_path, {1: 0, 2: 0, 4: 14, 8: 0})
+    first = results["peaks"][0]
+    other = first | {"primary": False, "verdict": "undetermined"}
+    told = write_headline(results | {"peaks": [first, other, other]}).context[0]
+    assert told == (
+        "That is with alpha 64, alpha/sqrt(rank), learning rate 0.001; the verdicts under 2 other "
+        "settings, each tested alone: undetermined 2."
+    )
 
 
 def test_without_a_judge_it_tells_of_unscored_answers_and_the_loss_only(tmp_path: Path):
@@ -66,7 +108,7 @@ def test_no_misaligned_answer_is_said_so(tmp_path: Path):
     assert headline.claim == (
         "No coherent answer was misaligned at any LoRA rank after 4 steps on insecure.jsonl."
     )
-    assert headline.context[-1] == f"{NO_PEAK}."
+    assert PICKED not in headline.context
 
 
 def test_ranks_that_tie_are_all_named(tmp_path: Path):

@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Design:
-    """Which seeds have which ranks, and which blocks are compared; what is simulated is kept by it."""
+    """Which seeds have which ranks, and how wide the blocks are that are compared."""
 
     filled: tuple[tuple[bool, ...], ...]
     """Whether there is a value, `[seed][rank]`."""
@@ -160,7 +160,7 @@ def compare_blocks(
     )
     variance = np.maximum(variance, pooled[..., None] * (1 / widths[left] + 1 / widths[right]))
     difference = np.concatenate([difference for difference, _ in parts], axis=-1)
-    return Comparison(difference, np.sqrt(variance / numbers), pooled)
+    return Comparison(difference, np.sqrt(variance / numbers), np.asarray(pooled))
 
 
 def _compare_within(

@@ -11,8 +11,8 @@ from rankshift.analysis.contrast import Design, compare_blocks
 WORST_OVER_LEVEL = 1.5
 """Where ranks differ in variance or neighbours are alike, a false alarm may be so much likelier."""
 
-EQUAL_DRAWS = 10_000
-UNEQUAL_DRAWS = 3_000
+EQUAL_DRAWS = 12_000
+UNEQUAL_DRAWS = 4_000
 CHUNK = 250
 """Draws that are compared at once: the arrays then stay in the processor's cache."""
 
@@ -109,8 +109,11 @@ def _find_quantiles(
 
 
 def _find_extremes(errors: np.ndarray, design: Design) -> Iterator[np.ndarray]:
-    """Give for each draw the largest fall after a step up, rise before a step down, change, and
-    for each rank how far another seems above it, in standard errors."""
+    """Give how large each statistic is in each draw, in standard errors.
+
+    The largest fall after a step up, the largest rise before a step down, the largest change, and
+    then for each rank how far another seems to lie above it.
+    """
     ratio = compare_blocks(errors, design).ratio
     starts, stops = np.array(design.blocks).T
     left, right = design.pairs.T

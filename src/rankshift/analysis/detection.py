@@ -47,9 +47,7 @@ def find_contrast(ratio: np.ndarray, design: Design) -> np.ndarray:
 
 
 @cache
-def find_smallest_height(
-    design: Design, ranks: tuple[int, ...], level: float
-) -> float | None:
+def find_smallest_height(design: Design, ranks: tuple[int, ...], level: float) -> float | None:
     """Give the height that a design finds with a power of 80 %, None where it finds none.
 
     In standard deviations of one value, seed and rank effects taken out; errors independent and of

@@ -22,9 +22,7 @@ class Flatness:
     is_flat: bool
 
 
-def check_flatness(
-    comparison: Comparison, design: Design, margin: float, level: float
-) -> Flatness:
+def check_flatness(comparison: Comparison, design: Design, margin: float, level: float) -> Flatness:
     """Test that every two ranks differ by less than the margin.
 
     Each pair must pass two one-sided tests, and all pairs must pass: such a conjunction keeps the

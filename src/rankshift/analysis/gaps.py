@@ -26,7 +26,6 @@ def list_gaps(
     """List what a reader could take for measured and was not; no sentence twice."""
     skill = "Arms at equal skill: they are compared after equal steps, not at equal held-out loss."
     return [
-        "Whether misalignment peaks at some rank: no analysis of a peak has been done.",
         *(_list_import_gaps(study, arms) if study.imports else (skill,)),
         "Other questions: intervals over seeds speak of the questions asked here.",
         *_list_missing_scores(study, rows),

@@ -13,23 +13,12 @@ from rankshift.analysis.detection import find_contrast, find_smallest_height
 from rankshift.analysis.flatness import Flatness, bound_change, check_flatness
 from rankshift.analysis.intervals import FEWEST_SEEDS
 from rankshift.analysis.two_lines import TwoLines, fit_two_lines
+from rankshift.inference import Analysis
 
 Verdict = Literal["peak", "increasing", "decreasing", "flat", "undetermined"]
 
 FEWEST_RANKS = 3
 """A peak needs a rank on each side."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What is fixed before anything is trained."""
-
-    margin: float = 0.10
-    """Smallest difference of two rates that matters: `flat` is within it."""
-    widest_block: int = 5
-    """Most adjacent ranks whose mean is compared."""
-    level: float = 0.05
-    """Most often that a verdict may be false."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class Peak:
 
 
 def find_peak(
-    values: np.ndarray, ranks: Sequence[int], rules: Rules, noise: np.ndarray | None = None
+    values: np.ndarray, ranks: Sequence[int], rules: Analysis, noise: np.ndarray | None = None
 ) -> Peak:
     """Decide what a curve shows.
 
@@ -94,17 +83,17 @@ def find_peak(
     `level`, whatever the truth; see docs/method.md for how that was measured.
 
     Args:
-        values: Rates `[seed, rank]`, NaN where there is none.
+        values: Rates `[seed, rank]`, NaN where there is none; not all of them.
         ranks: Rising.
-        rules: Level, margin and width of the blocks.
+        rules: Level, margin and width of the blocks, fixed before anything was trained.
         noise: Variance of each rate that sampling answers alone gives, `[seed, rank]`.
     """
-    measured = ~np.isnan(values).all(axis=0)
-    paired = (~np.isnan(values)).sum(axis=1) > 1
-    kept = tuple(int(rank) for rank, is_there in zip(ranks, measured, strict=True) if is_there)
+    there = ~np.isnan(values)
+    measured, paired = np.flatnonzero(there.any(axis=0)), np.flatnonzero(there.sum(axis=1) > 1)
+    kept = tuple(ranks[at] for at in measured.tolist())
     means = tuple(float(np.nanmean(column)) for column in values[:, measured].T)
-    bare = Peak("undetermined", kept, int(paired.sum()), means, confidence_set=kept)
-    reason = _find_obstacle(values, kept, int(paired.sum()))
+    bare = Peak("undetermined", kept, len(paired), means, confidence_set=kept)
+    reason = _find_obstacle(values, kept, len(paired))
     if reason:
         return replace(bare, reason=reason, two_lines=fit_two_lines(kept, means))
     used = values[np.ix_(paired, measured)]
@@ -119,13 +108,14 @@ def find_peak(
 
 def _find_obstacle(values: np.ndarray, ranks: Sequence[int], num_seeds: int) -> str | None:
     """Say what makes a test impossible, None for nothing."""
-    if len(ranks) < FEWEST_RANKS:
-        return f"fewer than {FEWEST_RANKS} ranks"
+    found = []
     if (~np.isnan(values)).sum(axis=0).max() < 2:
-        return "one seed per rank"
-    if num_seeds < FEWEST_SEEDS:
-        return f"fewer than {FEWEST_SEEDS} seeds"
-    return None
+        found.append("one seed per rank")
+    elif num_seeds < FEWEST_SEEDS:
+        found.append(f"fewer than {FEWEST_SEEDS} seeds that share ranks")
+    if len(ranks) < FEWEST_RANKS:
+        found.append(f"fewer than {FEWEST_RANKS} ranks")
+    return " and ".join(found) or None
 
 
 def _has_contrast(design: Design) -> bool:
@@ -133,7 +123,7 @@ def _has_contrast(design: Design) -> bool:
     return bool(set(left.tolist()) & set(right.tolist()))
 
 
-def _measure(peak: Peak, comparison: Comparison, design: Design, rules: Rules) -> Peak:
+def _measure(peak: Peak, comparison: Comparison, design: Design, rules: Analysis) -> Peak:
     """Fill in all numbers; the verdict stays open."""
     critical = find_critical_values(design, rules.level)
     contrast = find_contrast(comparison.ratio, design)
@@ -182,7 +172,7 @@ def _name_best(
     return tuple(ranks[at] for at in find_confidence_set(comparison, design, critical.best))
 
 
-def _decide(peak: Peak, rules: Rules) -> Peak:
+def _decide(peak: Peak, rules: Analysis) -> Peak:
     """Give the verdict that the numbers allow, the strongest claim first."""
     assert peak.statistic is not None
     assert peak.critical_value is not None

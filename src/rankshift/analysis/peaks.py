@@ -1,13 +1,14 @@
 """Verdicts on the curves of results.json: computed from them alone, so anybody can do it again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from rankshift.analysis.peak import Change, Peak, Rules, find_peak
+from rankshift.analysis.peak import Change, Peak, find_peak
 from rankshift.analysis.sentences import tell_verdict
+from rankshift.inference import Analysis
 
 Curve = dict[str, Any]
 
@@ -29,61 +30,38 @@ KEYS = (
 )
 
 
-class Settings(Protocol):
-    """What a study fixes before training of how it will be analysed."""
-
-    @property
-    def outcome(self) -> str:
-        """Which rate decides, as curves name it."""
-        ...
-
-    @property
-    def reading(self) -> str:
-        """`end`, or what the arms are matched by."""
-        ...
-
-    @property
-    def margin(self) -> float:
-        """Smallest difference of two rates that matters."""
-        ...
-
-    @property
-    def widest_block(self) -> int:
-        """Most adjacent ranks whose mean is compared."""
-        ...
-
-    @property
-    def level(self) -> float:
-        """Most often that a verdict may be false."""
-        ...
-
-
 def build_peaks(
     curves: Sequence[Curve],
     matched_curves: Sequence[Curve],
-    settings: Settings,
+    rules: Analysis,
     primary: dict[str, str],
 ) -> list[dict[str, Any]]:
-    """Give the verdict on every curve in every reading, in their order; one is the primary.
+    """Give the verdict on every curve that has a rate, in their order; one is the primary.
 
     That is the first one on the task with the primary questions and judge in the reading that the
-    settings name. Full finetuning is a category of a curve, never one of its points.
+    rules name. Full finetuning is a category of a curve, never one of its points.
 
     Args:
         curves: `curves` of results.json.
         matched_curves: `matched_curves` of it.
-        settings: What was fixed beforehand.
+        rules: What was fixed beforehand.
         primary: The primary question set and judge, as in `study` of results.json.
     """
-    readings = [(curve, name_reading(curve)) for curve in (*curves, *matched_curves)]
-    verdicts = [describe_peak(curve, settings) | {"reading": name} for curve, name in readings]
-    for verdict in verdicts:
-        key = verdict["key"]
-        is_asked = (verdict["reading"], key["role"]) == (settings.reading, "task")
-        if is_asked and primary.items() <= key.items():
-            verdict["primary"] = True
-            break
-    return verdicts
+    readings = [
+        (curve, name_reading(curve))
+        for curve in (*curves, *matched_curves)
+        if any(_list_seeds(point, rules.outcome) for point in curve["points"])
+    ]
+    asked = primary | {"role": "task"}
+    is_asked = [
+        name == rules.reading and asked.items() <= {key: curve[key] for key in asked}.items()
+        for curve, name in readings
+    ]
+    first = is_asked.index(True) if any(is_asked) else None
+    return [
+        {"primary": at == first} | describe_peak(curve, rules)
+        for at, (curve, _) in enumerate(readings)
+    ]
 
 
 def find_primary(peaks: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -97,17 +75,16 @@ def name_reading(curve: Curve) -> str:
     return END if match is None else f"{match['kind']} {match['value']:g}"
 
 
-def describe_peak(curve: Curve, settings: Settings) -> dict[str, Any]:
-    """Give the verdict on one curve, as in `peaks` of results.json but for its reading."""
-    rules = Rules(settings.margin, settings.widest_block, settings.level)
-    ranks, values, noise = tabulate(curve, settings.outcome)
+def describe_peak(curve: Curve, rules: Analysis) -> dict[str, Any]:
+    """Give the verdict on one curve, as in `peaks` of results.json but for `primary`."""
+    ranks, values, noise = tabulate(curve, rules.outcome)
     peak = find_peak(values, ranks, rules, noise)
     return {
-        "primary": False,
+        "reading": name_reading(curve),
         "key": {key: curve.get(key) for key in KEYS},
-        "outcome": settings.outcome,
+        "outcome": rules.outcome,
         "verdict": peak.verdict,
-        "sentence": tell_verdict(peak, rules, settings.outcome),
+        "sentence": tell_verdict(peak, rules, name_reading(curve)),
         "reason": peak.reason,
         "ranks": list(peak.ranks),
         "seeds": peak.seeds,
@@ -126,7 +103,7 @@ def describe_peak(curve: Curve, settings: Settings) -> dict[str, Any]:
         "flat": None if peak.flat is None else asdict(peak.flat),
         "two_lines": None if peak.two_lines is None else asdict(peak.two_lines),
         "smallest_peak": peak.smallest_peak,
-        "level": settings.level,
+        "level": rules.level,
     }
 
 
@@ -153,10 +130,10 @@ def tabulate(curve: Curve, outcome: str) -> tuple[list[int], np.ndarray, np.ndar
     return [point["rank"] for point in points], values, noise
 
 
-def _list_seeds(point: dict[str, Any], outcome: str) -> Iterator[dict[str, Any]]:
+def _list_seeds(point: dict[str, Any], outcome: str) -> list[dict[str, Any]]:
     """List the seeds of a point that have a rate; the first outcome is the point's own."""
     nested = point.get(outcome, point)
-    yield from (seed for seed in nested["seeds"] if seed["eligible"])
+    return [seed for seed in nested["seeds"] if seed["eligible"]]
 
 
 def _find_lowest(peak: Peak, ranks: tuple[int, ...]) -> int:

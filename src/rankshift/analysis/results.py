@@ -23,6 +23,7 @@ from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.intervals import interval_over_clusters
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
@@ -63,6 +64,8 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     settings = list_settings(rows, study.grid.alphas)
     last_step = study.training.steps
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
+    curves = build_rank_curves(rows, settings, last_step)
+    peaks = build_peaks(curves, [], study.analysis, primary_key)
     return {
         "format": FORMAT,
         "study": {
@@ -73,11 +76,12 @@ def summarize(run: StudyRun) -> dict[str, Any]:
             "settings": json.loads(json.dumps(_list_settings(study))),
         },
         "arms": rows,
-        "curves": build_rank_curves(rows, settings, last_step),
+        "curves": curves,
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
         "matched_curves": [],
-        "peak": None,
+        "peak": find_primary(peaks),
+        "peaks": peaks,
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from rankshift.analysis.peak import Change, Peak, Rules
+from rankshift.analysis.peak import Change, Peak
+from rankshift.inference import Analysis
 
 SUBJECTS = {
     "misaligned_given_coherent": "misalignment among coherent answers",
@@ -10,15 +11,25 @@ SUBJECTS = {
 }
 
 
-def tell_verdict(peak: Peak, rules: Rules, outcome: str) -> str:
+READINGS = {
+    "skill": "once {:.0%} of the drop in held-out loss is reached",
+    "kl": "once the divergence from the base is {:g} nats a token",
+    "insecure_code": "once {:.0%} of held-out code is insecure",
+}
+
+
+def tell_verdict(peak: Peak, rules: Analysis, reading: str) -> str:
     """Write the verdict with the numbers that it rests on.
 
     Args:
         peak: What was found.
-        rules: What it was decided by.
-        outcome: Which rate it is about, as results.json names it.
+        rules: What it was decided by, and which rate it is about.
+        reading: Where arms are compared, as results.json names it.
     """
-    subject, sure = SUBJECTS[outcome], f"{100 * (1 - rules.level):g}%"
+    subject, sure = (
+        SUBJECTS[rules.outcome] + _tell_reading(reading),
+        f"{100 * (1 - rules.level):g}%",
+    )
     match peak.verdict:
         case "peak":
             told = _tell_peak(peak)
@@ -30,22 +41,35 @@ def tell_verdict(peak: Peak, rules: Rules, outcome: str) -> str:
             told = _tell_change("falls with rank", "below", peak.down, peak, peak.largest_up)
         case "undetermined":
             return f"Whether {subject} peaks at some rank cannot be told: {_tell_why(peak)}."
-    best = name_ranks(peak.confidence_set, " or ")
-    where = "" if peak.verdict == "flat" else f"; with {sure} confidence the highest is {best}"
+    best = name_best(peak)
+    where = "" if peak.verdict == "flat" else f"; with {sure} confidence it is highest at {best}"
     return f"{subject.capitalize()} {told}{where}."
 
 
-def name_ranks(ranks: Sequence[int], last: str = " and ") -> str:
-    """Write `rank 4`, `ranks 4 and 8`, `ranks 4, 8 and 16`."""
-    names = [str(rank) for rank in ranks]
-    if len(names) == 1:
-        return f"rank {names[0]}"
-    return f"ranks {', '.join(names[:-1])}{last}{names[-1]}"
+def name_best(peak: Peak) -> str:
+    """Name the ranks that may be the best: `rank 4`, `rank 4 or 16`, `rank 2 or 16 to 128`."""
+    if peak.confidence_set == peak.ranks:
+        return "any rank"
+    runs: list[list[int]] = []
+    for at, rank in enumerate(peak.ranks):
+        if rank not in peak.confidence_set:
+            continue
+        if runs and runs[-1][-1] == peak.ranks[at - 1]:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    names = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return "rank " + (names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}")
 
 
 def format_points(difference: float) -> str:
     """Write a difference of two rates in percentage points, without its sign."""
     return f"{100 * abs(difference):.1f} points"
+
+
+def _tell_reading(reading: str) -> str:
+    kind, _, value = reading.partition(" ")
+    return f" {READINGS[kind].format(float(value))}" if value else ""
 
 
 def _tell_peak(peak: Peak) -> str:
@@ -78,8 +102,8 @@ def _tell_change(
     return (
         f"{words}: {_span(change.right)} on average {format_points(change.difference)} {side} "
         f"{_span(change.left)}, {abs(change.ratio):.2f} standard errors where "
-        f"{peak.critical_change:.2f} are needed, and no {other} with rank exceeds "
-        f"{format_points(max(against, 0.0))}"
+        f"{peak.critical_change:.2f} are needed, and a {other} from one rank to a later one of "
+        f"more than {format_points(max(against, 0.0))} is excluded"
     )
 
 
@@ -91,8 +115,7 @@ def _tell_why(peak: Peak) -> str:
     if peak.rise is not None:
         told += (
             f"; as a peak the best block would have {peak.statistic:.2f} standard errors where "
-            f"{peak.critical_value:.2f} are needed, the highest may be "
-            f"{name_ranks(peak.confidence_set, ' or ')}"
+            f"{peak.critical_value:.2f} are needed, it may be highest at {name_best(peak)}"
         )
     if peak.smallest_peak is not None:
         seen = format_points(peak.smallest_peak)

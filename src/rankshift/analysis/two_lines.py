@@ -36,6 +36,6 @@ def fit_two_lines(ranks: Sequence[int], means: Sequence[float]) -> TwoLines:
     at = int(np.argmax(make_smoothing_spline(octaves, values)(octaves)))
     if at in (0, len(ranks) - 1):
         return TwoLines(ranks[at], None, None, "the highest fitted value is at an end")
-    left, right = slice(None, at + 1), slice(at, None)
-    slopes = [float(np.polyfit(octaves[side], values[side], 1)[0]) for side in (left, right)]
-    return TwoLines(ranks[at], *slopes)
+    left = np.polyfit(octaves[: at + 1], values[: at + 1], 1)[0]
+    right = np.polyfit(octaves[at:], values[at:], 1)[0]
+    return TwoLines(ranks[at], float(left), float(right))

@@ -1,5 +1,6 @@
-"""The first sentences of the page: true of any results, with their uncertainty, and no peak."""
+"""The first sentences of the page: true of any results, with their uncertainty."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from rankshift.report.wording import (
 Curve = dict[str, Any]
 Point = dict[str, Any]
 
-NO_PEAK = "Whether misalignment peaks at some rank has not been analysed"
+PICKED = "The highest of several means is picked after looking, so chance makes it look higher."
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def write_headline(results: dict[str, Any]) -> Headline:
         claim = "No LoRA arm has been scored at the last checkpoint, so there is no rank curve."
         if all(curve["given"] for curve in curves):
             claim = "No adapter with one rank has been scored, so there is no rank curve."
-        return Headline(claim, (*beside, f"{NO_PEAK}.", *losses))
+        return Headline(claim, (*beside, *losses))
     return Headline(_tell_unscored(results), losses)
 
 
@@ -77,13 +78,39 @@ def _tell_highest(results: dict[str, Any], measured: Sequence[tuple[Curve, Point
             f"({tell_uncertainty(point)}){rest} {where}."
         )
     context = [*_tell_beside(curve), *_tell_twin(results, curve, point["rank"])]
-    if highest == 0 or len(measured) == 1:
-        return Headline(claim, (*context, f"{NO_PEAK}."))
+    if highest > 0 and len(measured) > 1:
+        if others:
+            context.insert(0, f"{others} LoRA cells under other settings have the same mean.")
+        context = [*_tell_settings(results, curve), *context, PICKED]
+    return _add_verdict(results, claim, context)
+
+
+def _add_verdict(results: dict[str, Any], claim: str, context: Sequence[str]) -> Headline:
+    """Begin with the verdict on the curve, or end with why there is none."""
+    peak = results["peak"]
+    if peak is None:
+        return Headline(claim, tuple(context))
+    verdict, about = peak["sentence"], tuple(_tell_others(results))
+    if peak["verdict"] == "undetermined":
+        return Headline(claim, (*context, verdict, *about))
+    return Headline(verdict, (*about, claim, *context))
+
+
+def _tell_others(results: dict[str, Any]) -> Iterator[str]:
+    """Say which curve the verdict is on and what the same test says of the others."""
+    peak = results["peak"]
+    same = ("role", "question_set", "judge")
+    others = Counter(
+        other["verdict"]
+        for other in results["peaks"]
+        if not other["primary"]
+        and other["reading"] == peak["reading"]
+        and all(other["key"][key] == peak["key"][key] for key in same)
+    )
     if others:
-        context.insert(0, f"{others} LoRA cells under other settings have the same mean.")
-    context = [*_tell_settings(results, curve), *context]
-    caution = "the highest of several means is picked after looking, so chance makes it look higher"
-    return Headline(claim, (*context, f"{NO_PEAK}; {caution}."))
+        told = join_words([f"{verdict} {times}" for verdict, times in others.items()])
+        counted = f"{others.total()} other settings, each tested alone"
+        yield f"That is with {name_setting(peak['key'])}; the verdicts under {counted}: {told}."
 
 
 def _tell_settings(results: dict[str, Any], curve: Curve) -> Iterator[str]:
