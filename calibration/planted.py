@@ -12,6 +12,7 @@ non-peak in 20 is called a peak.
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -110,7 +111,10 @@ def run_build(plant: Plant, keep: Path | None) -> Outcome:
             arguments = ["run", str(write_planted(Path(folder) / "plant", plant))]
         root.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "rankshift.cli", *arguments]
-        ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        same_code = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run(
+            command, cwd=root, env=same_code, capture_output=True, text=True, check=False
+        )
         if ended.returncode:
             raise RuntimeError(f"{plant.name}: {ended.stderr.strip()}")
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
