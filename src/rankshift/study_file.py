@@ -4,9 +4,8 @@ import json
 import re
 import reprlib
 import sys
-import tomllib
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -29,18 +28,46 @@ from rankshift.study_rules import (
     list_needed,
     list_relations,
 )
-
-Key = tuple[str, ...]
+from rankshift.toml_source import Key, Source, join_key, read_text
+from rankshift.variants import VARIANTS, choose_variants
 
 
 def read_study(path: Path) -> Study:
-    """Read one study file.
+    """Read a file of one study.
 
     Raises:
         UserError: The first thing that is wrong, as `path:line: ...`.
     """
-    source = _Source(path, _read_text(path))
-    document = source.parse()
+    studies = read_studies(path, whole=True)
+    if len(studies) > 1:
+        raise UserError(f"{path}: holds {len(studies)} studies; name one of them with --only")
+    return studies[0]
+
+
+def read_studies(path: Path, only: str | None = None, *, whole: bool = False) -> list[Study]:
+    """Read the studies of a file: one, or one for each of its variants.
+
+    Args:
+        path: The file.
+        only: The variant that is wanted; None takes those that the file names first.
+        whole: Whether to take every variant.
+
+    Raises:
+        UserError: The first thing that is wrong, as `path:line: ...`.
+    """
+    source = Source(path, read_text(path))
+    shared = source.parse()
+    if VARIANTS not in shared:
+        if only is not None:
+            raise source.error((), f"there is no variant {only!r}, for there are no [variants]")
+        return [_read_document(shared, source)]
+    return [
+        _read_document(document, replace(source, within=(VARIANTS, name)))
+        for name, document in choose_variants(shared, source, only, whole=whole).items()
+    ]
+
+
+def _read_document(document: dict[str, Any], source: Source) -> Study:
     if "imports" in document:
         return _read_imports(document, source)
     study = _read_table(Study, fill_in(document), (), source)
@@ -59,7 +86,7 @@ def read_judging(path: Path) -> Judging:
     Raises:
         UserError: The first thing that is wrong, as `path:line: ...`.
     """
-    source = _Source(path, _read_text(path))
+    source = Source(path, read_text(path))
     document = source.parse()
     if set(document) != {"judging"}:
         raise source.error((), "expected one table, [judging], and nothing else")
@@ -68,7 +95,7 @@ def read_judging(path: Path) -> Judging:
     return judging
 
 
-def _read_imports(document: dict[str, Any], source: "_Source") -> Study:
+def _read_imports(document: dict[str, Any], source: Source) -> Study:
     for table in TRAINED_HERE:
         if table in document:
             fault = f"[{table}] cannot stand beside [[imports]], whose arms are trained elsewhere"
@@ -78,92 +105,14 @@ def _read_imports(document: dict[str, Any], source: "_Source") -> Study:
     return study.to_study()
 
 
-def _check(relations: Iterator[tuple[str, object, str]], source: "_Source") -> None:
+def _check(relations: Iterator[tuple[str, object, str]], source: Source) -> None:
     for name, holds, message in relations:
         if not holds:
             key = tuple(name.split("."))
-            raise source.error(key, f"{_join(key)} {message}")
+            raise source.error(key, f"{join_key(key)} {message}")
 
 
-def find_line(text: str, key: Key) -> int:
-    """Give the line, from 1, on which the statement begins that sets a key, or else its table.
-
-    A TOML statement ends with its line, so the first lines of a document parse by themselves
-    exactly when no statement is open at their end. Thus the parser itself tells where each
-    statement begins, whatever its strings, comments and lists hold.
-    """
-    for length in range(len(key), 0, -1):
-        for line, document in _list_statements(text):
-            if _is_set(document, key[:length]):
-                return line
-    return 1
-
-
-def _list_statements(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each statement's first line and all that is set at its end; at last what is open."""
-    lines = text.split("\n")
-    begin = 1
-    for end in range(1, len(lines) + 1):
-        try:
-            document = tomllib.loads("\n".join(lines[:end]) + "\n")
-        except (ValueError, RecursionError):
-            continue
-        yield begin, document
-        begin = end + 1
-    yield min(begin, len(lines)), {}
-
-
-def _is_set(document: object, key: Key) -> bool:
-    for part in key:
-        if isinstance(document, list) and part.isdigit() and int(part) < len(document):
-            document = document[int(part)]
-            continue
-        if not isinstance(document, dict) or part not in document:
-            return False
-        document = document[part]
-    return True
-
-
-@dataclass(frozen=True)
-class _Source:
-    path: Path
-    text: str
-
-    def error(self, key: Key, message: str) -> UserError:
-        return UserError(f"{self.path}:{find_line(self.text, key)}: {message}")
-
-    def parse(self) -> dict[str, Any]:
-        try:
-            return tomllib.loads(self.text)
-        except (ValueError, RecursionError) as error:
-            message, _, place = str(error).partition(" (at ")
-            *_, (line, _) = _list_statements(self.text)
-            if numbered := re.match(r"line (\d+)", place):
-                line = int(numbered[1])
-            raise UserError(f"{self.path}:{line}: not TOML: {message}") from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {_suggest_file(path)}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
-
-
-def _suggest_file(path: Path) -> str:
-    there = sorted(file.stem for file in path.parent.glob("*.toml"))
-    near = get_close_matches(path.stem, there, n=1) or there[:3]
-    if not near:
-        return f"{path.parent} holds no .toml file"
-    return "did you mean " + " or ".join(f"{path.parent / name}.toml" for name in near) + "?"
-
-
-def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -> Any:
+def _read_table(kind: Any, table: dict[str, Any], where: Key, source: Source) -> Any:
     """Build one dataclass of the study from one table, key by key."""
     hints = get_type_hints(kind)
     for key in ((*where, name) for name in table if name not in hints):
@@ -178,15 +127,10 @@ def _read_table(kind: Any, table: dict[str, Any], where: Key, source: _Source) -
     return kind(**values)
 
 
-def _join(key: Key) -> str:
-    """Write a key with dots; the place of a table in its list is left out, as the line tells it."""
-    return ".".join(part for part in key if not part.isdigit())
-
-
 def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
     name = key[-1]
     quoted = (part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in key)
-    dotted = _join(tuple(quoted))
+    dotted = join_key(tuple(quoted))
     what = f"unknown table [{dotted}]" if isinstance(value, dict) else f"unknown key {dotted}"
     top = get_type_hints(Study)
     tables = {name: get_type_hints(kind) for name, kind in top.items() if is_dataclass(kind)}
@@ -202,19 +146,19 @@ def _describe_unknown(key: Key, value: object, hints: dict[str, Any]) -> str:
 
 
 def _describe_missing(key: Key, hint: Any) -> str:
-    dotted = _join(key)
+    dotted = join_key(key)
     if is_dataclass(hint):
         parted = (known.rpartition(".") for known in EXAMPLES)
         needs = [own for table, _, own in parted if table == dotted]
         instead = "; or name finished models in [[models]]" if dotted == "grid" else ""
         return f"missing table [{dotted}]; it needs {', '.join(needs)}{instead}"
-    table = f"[[{_join(key[:-1])}]]" if key[-2:-1] and key[-2].isdigit() else f"[{key[0]}]"
+    table = f"[[{join_key(key[:-1])}]]" if key[-2:-1] and key[-2].isdigit() else f"[{key[0]}]"
     place = f"to {table}" if len(key) > 1 else "at the top"
     return f"missing key {dotted}; add e.g. `{(EXAMPLES | IMPORT_EXAMPLES)[dotted]}` {place}"
 
 
-def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
-    dotted = _join(key)
+def _read_value(value: Any, hint: Any, key: Key, source: Source) -> Any:
+    dotted = join_key(key)
     if is_dataclass(hint):
         if not isinstance(value, dict):
             raise source.error(key, f"{dotted} is no table; write [{dotted}] above its keys")
@@ -231,9 +175,9 @@ def _read_value(value: Any, hint: Any, key: Key, source: _Source) -> Any:
     return _read_setting(value, item_hint, is_list, key, source)
 
 
-def _read_setting(value: Any, item_hint: Any, is_list: bool, key: Key, source: _Source) -> Any:
+def _read_setting(value: Any, item_hint: Any, is_list: bool, key: Key, source: Source) -> Any:
     """Read one value, or a list of values."""
-    dotted = _join(key)
+    dotted = join_key(key)
     rules = [rule for rule in RULES if SAME_RULE.get(dotted, dotted) in rule[0].split()]
     items: list[Any] = []
     for item in value if is_list else [value]:
@@ -250,15 +194,15 @@ def _read_setting(value: Any, item_hint: Any, is_list: bool, key: Key, source: _
     return tuple(items) if is_list else items[0]
 
 
-def _read_tables(value: Any, kind: Any, key: Key, source: _Source) -> Any:
+def _read_tables(value: Any, kind: Any, key: Key, source: Source) -> Any:
     """Read a list of tables; the place of each stands in the keys of what it holds."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        fault = f"{_join(key)} is no list of tables"
-        raise source.error(key, f"{fault}; write [[{_join(key)}]] above the keys of each")
+        fault = f"{join_key(key)} is no list of tables"
+        raise source.error(key, f"{fault}; write [[{join_key(key)}]] above the keys of each")
     return tuple(_read_table(kind, item, (*key, str(at)), source) for at, item in enumerate(value))
 
 
-def _read_sets(value: list[Any], hint: Any, key: Key, source: _Source) -> Any:
+def _read_sets(value: list[Any], hint: Any, key: Key, source: Source) -> Any:
     """Read a list of sets; a list with no list in it is one set."""
     dotted = ".".join(key)
     if not value:

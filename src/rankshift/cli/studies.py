@@ -4,28 +4,42 @@ import json
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from rankshift.cli.screen import AsJson, Root, conclude, console
+from rankshift.study import Study
+
+Only = Annotated[str | None, typer.Option(help="Of a file with variants, the one to take.")]
+Whole = Annotated[bool, typer.Option("--whole", help="Take every variant of the file.")]
 
 
 def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
     """Run the demo study on the embedded organism: no key, no GPU, no download."""
-    with resources.as_file(resources.files("rankshift.studies") / "demo.toml") as path:
-        _run(path, runs, as_json)
-
-
-def run(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """Run a study, or continue it; what is done is never done again."""
-    _run(study, runs, as_json)
-
-
-def _run(path: Path, runs: Path, as_json: bool) -> None:
     from rankshift.study_file import read_study
 
-    study = read_study(path)
+    with resources.as_file(resources.files("rankshift.studies") / "demo.toml") as path:
+        _run(read_study(path), runs, as_json)
+
+
+def run(
+    study: Path,
+    runs: Root = Path("runs"),
+    only: Only = None,
+    whole: Whole = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study, or continue it; what is done is never done again."""
+    from rankshift.study_file import read_studies
+
+    for one in read_studies(study, only, whole=whole):
+        _run(one, runs, as_json)
+
+
+def _run(study: Study, runs: Path, as_json: bool) -> None:
     # Imported late: a misspelt key should not wait for torch.
     from rankshift.executor.run import run_study
     from rankshift.progress import watch_run
@@ -37,11 +51,26 @@ def _run(path: Path, runs: Path, as_json: bool) -> None:
     conclude(finished.directory, as_json)
 
 
-def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> None:
+def plan(
+    study: Path,
+    runs: Root = Path("runs"),
+    only: Only = None,
+    whole: Whole = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what a study would train, in which groups, and what that takes; writes nothing."""
-    from rankshift.study_file import read_study
+    from rankshift.study_file import read_studies
 
-    asked = read_study(study)
+    asked = read_studies(study, only, whole=whole)
+    for one in asked:
+        if len(asked) > 1 and not as_json:
+            console.print(f"[bold]{one.name}[/bold]")
+        _plan(one, runs, as_json)
+    if not as_json:
+        console.print(f"next     rankshift run {study}", soft_wrap=True)
+
+
+def _plan(asked: Study, runs: Path, as_json: bool) -> None:
     from rankshift.executor.preview import preview_study
 
     preview = preview_study(asked, runs)
@@ -81,7 +110,6 @@ def plan(study: Path, runs: Root = Path("runs"), as_json: AsJson = False) -> Non
             f"judging  {judge.judge}: at most {judge.calls:,} calls, {judge.input_tokens:,} tokens "
             f"to read{cost}; {where}"
         )
-    console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
 def report(directory: Path, as_json: AsJson = False) -> None:
