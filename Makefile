@@ -42,7 +42,7 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 	  "no $(CHROMIUM) found: apt-get install chromium, or make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$$(command -v "$(CHROMIUM)")" $(PYTEST) -m browser
 
-test-planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: about an hour on two cores
+test-planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
 	$(VENV)/bin/python -m calibration.planted
 
 bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
@@ -57,7 +57,7 @@ check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-logo
 
-planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: about an hour on two cores
+planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
 	$(VENV)/bin/python -m calibration.planted
 
 bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last: wants a quiet machine
