@@ -21,7 +21,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-browser test-bench test-services check planted bench format clean
+.PHONY: help demo test test-real test-browser test-bench test-services check calibration planted bench format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -42,10 +42,7 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 	  "no $(CHROMIUM) found: apt-get install chromium, or make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$$(command -v "$(CHROMIUM)")" $(PYTEST) -m browser
 
-test-planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
-	$(VENV)/bin/python -m calibration.planted
-
-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
+test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
 
 test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
@@ -56,6 +53,9 @@ check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-logo
+
+calibration: $(VENV)/.installed-dev ## simulate known truths: do intervals cover, does the verdict on a peak err
+	$(VENV)/bin/python -m calibration
 
 planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
 	$(VENV)/bin/python -m calibration.planted
@@ -71,7 +71,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the one format
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks calibration -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an installation is made once, and again when what it was made from changes.
 

@@ -1,1 +1,1 @@
-"""Is what the analysis says true? Simulated and planted truths, put through the real code."""
+"""Whether the intervals and the verdicts do what they promise, on simulated truths."""

@@ -6,7 +6,11 @@ from typing import Any
 def share(events: int, eligible: int = 10) -> dict[str, Any]:
     rate = events / eligible
     counts = {"events": events, "eligible": eligible, "rate": rate}
-    return counts | {"low": None, "high": None, "note": None, "design_effect": None, "icc": None}
+    return (
+        counts
+        | {"low": None, "high": None, "note": None, "design_effect": None, "icc": None}
+        | {"by_question": {"a": [events, eligible]}}
+    )
 
 
 def make_row(

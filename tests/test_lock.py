@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from rankshift.errors import UserError
-from rankshift.lock import hold_run
+from rankshift.lock import hold_run, read_owner
 
 HOLDER = """
 import sys
@@ -96,3 +97,17 @@ def test_a_spawned_worker_does_not_outlive_its_parents_lock(tmp_path):
     with hold_run(tmp_path):
         assert worker.poll() is None
     worker.communicate()
+
+
+def test_who_died_is_known_to_be_gone_and_who_is_elsewhere_is_not(tmp_path):
+    with hold_run(tmp_path):
+        owner = read_owner(tmp_path)
+        assert owner is not None
+        assert not owner.is_gone
+    assert read_owner(tmp_path) is None
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert replace(owner, pid=ended.pid).is_gone
+    assert not replace(owner, pid=ended.pid, host="elsewhere").is_gone
+    (tmp_path / "lock.json").write_text("{")
+    assert read_owner(tmp_path) is None

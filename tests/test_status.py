@@ -1,5 +1,6 @@
 """How far a study is, told from its files at any moment of its life."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -157,3 +158,31 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path):
         f"{tmp_path} is not a study's directory: it has no study.json; "
         "give one that `rankshift run` made, e.g. runs/demo"
     )
+
+
+def test_losses_are_those_of_the_last_step_and_checkpoint(run):
+    files, _ = find_arm(run, "twin")
+    add_records(files.steps_path, [StepRecord(1, 3.0, 9, 0.5, 1e-3), StepRecord(2, 2.0, 9, 1, 1)])
+    rows = [HeldOutRecord(2, "secure", 9.0, 9, 3), HeldOutRecord(2, "insecure", 1.25, 9, 3)]
+    add_records(files.held_out_path, rows)
+    arm = describe_progress(run.directory).arms[2]
+    assert (arm.loss, arm.held_out_loss) == (2.0, 1.25)
+
+
+def test_who_writes_is_told_with_the_time_left_once_each_stage_has_a_pace(run):
+    assert describe_progress(run.directory).owner is None
+    with hold_run(run.directory):
+        begun = describe_progress(run.directory)
+        assert begun.owner is not None
+        assert begun.owner.startswith(f"process {os.getpid()} on ")
+        assert begun.seconds_left is None
+        finish(run)
+        assert describe_progress(run.directory).seconds_left == 0.0
+    assert describe_progress(run.directory).owner is None
+
+
+def test_calls_of_the_judge_are_counted_in_its_journal(run):
+    path = run.calls_path("organism:oracle")
+    path.parent.mkdir()
+    path.write_text("{}\n{}\n")
+    assert describe_progress(run.directory).calls == 2

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,10 +51,46 @@ def _describe_self() -> dict[str, str | int]:
 
 
 def _describe_owner(directory: Path) -> str:
+    owner = read_owner(directory)
+    told = "another process" if owner is None else owner.label
+    return f"{directory} is being written by {told}; wait, or stop that process"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that writes a run, as it says of itself."""
+
+    pid: int
+    host: str
+    started: datetime
+
+    @property
+    def label(self) -> str:
+        """Name it for people."""
+        since = f"{self.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"process {self.pid} on {self.host} since {since}"
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether it is known to have died; of another host's process nothing is known."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)  # asks only whether it is there
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+
+def read_owner(directory: Path) -> Owner | None:
+    """Read who says that it holds a run, None for nobody; the lock itself is not touched.
+
+    To try the lock would keep out a writer that comes in that moment.
+    """
     try:
         note = json.loads((directory / OWNER_NAME).read_text(encoding="utf-8"))
-        since = datetime.fromisoformat(note["started"]).astimezone(UTC)
-        owner = f"process {note['pid']} on {note['host']} since {since:%Y-%m-%d %H:%M} UTC"
+        return Owner(int(note["pid"]), str(note["host"]), datetime.fromisoformat(note["started"]))
     except (OSError, ValueError, KeyError, TypeError):  # its owner has only just begun or ended
-        owner = "another process"
-    return f"{directory} is being written by {owner}; wait, or stop that process"
+        return None

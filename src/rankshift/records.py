@@ -9,11 +9,11 @@ import os
 import reprlib
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar
 
 from rankshift.errors import UserError
+from rankshift.field_types import find_wrong, is_plain, type_hints, widen_row
 
 UnscoredReason = Literal[
     "code", "refusal", "unparsable", "low_mass", "failed_call", "no_judge", "not_given"
@@ -254,47 +254,22 @@ def parse_record(line: str | bytes, kind: type[R], where: str) -> R:
     Raises:
         UserError: It is not JSON, or a field is unknown, missing or of another type.
     """
-    hints = _type_hints(kind)
     fix = "remove the file and run the study again"
     try:
         row = json.loads(line)
     except ValueError:
         raise UserError(f"{where}: not JSON; the file was cut or edited: {fix}") from None
-    if not isinstance(row, dict) or not set(row) <= set(hints):
+    if not isinstance(row, dict) or not row.keys() <= type_hints(kind).keys():
         raise UserError(f"{where}: not a {kind.__name__}; written by another version? {fix}")
-    wrong = next((key for key in row if not _is_a(row[key], hints[key])), None)
-    if wrong is not None:
-        raise UserError(
-            f"{where}: {wrong} of a {kind.__name__} cannot be {reprlib.repr(row[wrong])}; {fix}"
-        )
+    if not is_plain(row, kind):
+        wrong = find_wrong(row, kind)
+        if wrong is not None:
+            raise UserError(
+                f"{where}: {wrong} of a {kind.__name__} cannot be {reprlib.repr(row[wrong])}; {fix}"
+            )
+        row = widen_row(row, kind)
     try:
-        return kind(**{key: _widen(value, hints[key]) for key, value in row.items()})
+        return kind(**row)
     except TypeError:
         missing = [f.name for f in fields(kind) if f.name not in row and f.default is MISSING]
         raise UserError(f"{where}: a {kind.__name__} without {missing[0]}; {fix}") from None
-
-
-@cache
-def _type_hints(kind: type[Any]) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _is_a(value: object, hint: object) -> bool:
-    """Say whether a JSON value is of a field's type; 2 is also a float, true is no number."""
-    options = get_args(hint)
-    if get_origin(hint) is Literal:
-        return isinstance(value, str) and value in options
-    if get_origin(hint) is list:
-        return isinstance(value, list) and all(_is_a(item, options[0]) for item in value)
-    if options:
-        return any(_is_a(value, option) for option in options)
-    if hint is float and type(value) is int:
-        return abs(value) <= 2**53  # every one of them is a float
-    return type(value) is hint
-
-
-def _widen(value: Any, hint: object) -> Any:
-    if isinstance(value, list):
-        (item,) = [get_args(o)[0] for o in (hint, *get_args(hint)) if get_origin(o) is list]
-        return [_widen(entry, item) for entry in value]
-    return float(value) if type(value) is int and float in (hint, *get_args(hint)) else value

@@ -1,13 +1,19 @@
 """How far the arms of a study are, from its files alone: no lock, no waiting, nothing written."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 from pathlib import Path
+from time import time
 
 from rankshift.arms import Arm
 from rankshift.errors import UserError
+from rankshift.lock import read_owner
+from rankshift.pace import Stage, estimate_seconds_left
 from rankshift.records import HeldOutRecord, R, StepRecord, read_records
 from rankshift.runs import (
     ArmFiles,
+    Fingerprints,
     Recipe,
     StudyRun,
     evaluation_id,
@@ -50,6 +56,10 @@ class ArmStatus:
     progress: Progress
     stopped_at: int | None = None
     """The step whose loss or gradient was not finite; what comes after it is not due."""
+    loss: float | None = None
+    """Training loss of the last step on record, nats per token."""
+    held_out_loss: float | None = None
+    """On the task's held-out rows at the last checkpoint that is measured, nats per token."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,14 @@ class StudyStatus:
 
     name: str
     arms: tuple[ArmStatus, ...]
+    owner: str | None = None
+    """The process that writes the run now, None for none."""
+    seconds_left: float | None = None
+    """Estimate for what is left, None where nobody writes or it cannot be told yet."""
+    judge: str = "none"
+    """Whose verdicts are counted."""
+    calls: int = 0
+    """Prompts that this judge has answered, over all arms; 0 for one that is not called."""
 
     @property
     def total(self) -> Progress:
@@ -79,35 +97,107 @@ def describe_progress(run_directory: Path) -> StudyStatus:
         )
     study, fingerprints = run.read_study()
     evaluation = evaluation_id(study.evaluation, fingerprints.questions)
-    arms = []
+    arms, works = [], []
     for name, arm in identify_arms(study, fingerprints).items():
-        if study.imports:
-            arms.append(_describe_import(run.arm(name), arm, evaluation, study.evaluation.judge))
-            continue
-        files, recipe = run.arm(name), make_recipe(arm, study, fingerprints)
-        stop = find_stop(files)
+        work = _find_work(run.arm(name), arm, study, fingerprints, evaluation)
+        arms.append(_describe_arm(run.arm(name), arm, study, work))
+        works.append(work)
+    owner = read_owner(run_directory)
+    if owner is not None and owner.is_gone:
+        owner = None
+    left = None
+    if owner is not None:
+        left = estimate_seconds_left(_list_stages(works), owner.started.timestamp(), time())
+    return StudyStatus(
+        name=study.name,
+        arms=tuple(arms),
+        owner=None if owner is None else owner.label,
+        seconds_left=left,
+        judge=study.evaluation.judge,
+        calls=_count_lines(run.calls_path(study.evaluation.judge)),
+    )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is due of one arm, and the files that say that it is done, by step."""
+
+    due: tuple[int, ...]
+    total_steps: int
+    stopped_at: int | None
+    weights: dict[int, Path]
+    """Only of steps that are measured, as are the next of those that have answered and so on."""
+    answers: dict[int, Path]
+    verdicts: dict[int, Path]
+
+
+def _find_work(
+    files: ArmFiles, arm: Arm, study: Study, fingerprints: Fingerprints, evaluation: str
+) -> Work:
+    judge = study.evaluation.judge
+    stop, total = None, 0
+    if study.imports:  # no weights, so none are left to measure
+        due, weights = (0,), {0: files.arm_path}
+    else:
+        recipe, stop = make_recipe(arm, study, fingerprints), find_stop(files)
+        due = tuple(step for step in recipe.measured_at if stop is None or step < stop)
         measured = find_measured_steps(files, recipe, list_held_out_sets(arm, study))
-        due = [step for step in recipe.measured_at if stop is None or step < stop]
-        answers = [files.answers_path(evaluation, step) for step in due]
-        verdicts = [files.verdicts_path(evaluation, study.evaluation.judge, step) for step in due]
-        progress = Progress(
-            trained_steps=_count_trained_steps(files),
-            total_steps=_count_due_steps(recipe, stop),
-            checkpoints=len(due),
-            measured=len(measured & set(due)),
-            answered=sum(path.exists() for path in answers),
-            judged=sum(path.exists() for path in verdicts),
+        weights = {step: _find_weights(files, step) for step in sorted(measured & set(due))}
+        total = _count_due_steps(recipe, stop)
+    answers = {step: files.answers_path(evaluation, step) for step in due}
+    verdicts = {step: files.verdicts_path(evaluation, judge, step) for step in due}
+    return Work(due, total, stop, weights, _keep_written(answers), _keep_written(verdicts))
+
+
+def _find_weights(files: ArmFiles, step: int) -> Path:
+    kept = files.checkpoint(step)
+    return kept if kept.exists() else files.held_out_path
+
+
+def _keep_written(paths: dict[int, Path]) -> dict[int, Path]:
+    return {step: path for step, path in paths.items() if path.exists()}
+
+
+def _describe_arm(files: ArmFiles, arm: Arm, study: Study, work: Work) -> ArmStatus:
+    steps = _read_if_there(files.steps_path, StepRecord)
+    losses = _read_if_there(files.held_out_path, HeldOutRecord)
+    on_task = {r.step: r.loss for r in losses if r.dataset == study.data.task}
+    progress = Progress(
+        trained_steps=max((r.step for r in steps if None not in (r.loss, r.grad_norm)), default=0),
+        total_steps=work.total_steps,
+        checkpoints=len(work.due),
+        measured=len(work.weights),
+        answered=len(work.answers),
+        judged=len(work.verdicts),
+    )
+    return ArmStatus(
+        label=arm.label,
+        id=files.directory.name,
+        progress=progress,
+        stopped_at=work.stopped_at,
+        loss=steps[-1].loss if steps else None,
+        held_out_loss=on_task[max(on_task)] if on_task else None,
+    )
+
+
+def _list_stages(works: Sequence[Work]) -> list[Stage]:
+    """List training in steps, answering and judging in checkpoints."""
+    finished: list[list[tuple[float, float]]] = [[], [], []]
+    left = [0.0, 0.0, 0.0]
+    for work in works:
+        steps = {step: step - before for before, step in pairwise((0, *work.due))}
+        each = (
+            (steps, work.weights),
+            *((dict.fromkeys(work.due, 1), done) for done in (work.answers, work.verdicts)),
         )
-        arms.append(ArmStatus(arm.label, name, progress, stop))
-    return StudyStatus(study.name, tuple(arms))
+        for at, (amounts, done) in enumerate(each):
+            left[at] += sum(amount for step, amount in amounts.items() if step not in done)
+            finished[at] += [(path.stat().st_mtime, amounts[step]) for step, path in done.items()]
+    return [Stage(rest, tuple(ends)) for rest, ends in zip(left, finished, strict=True)]
 
 
-def _describe_import(files: ArmFiles, arm: Arm, evaluation: str, judge: str) -> ArmStatus:
-    """Say whether an arm's answers are here; it has no weights, so none are left to measure."""
-    answered = int(files.answers_path(evaluation, 0).exists())
-    judged = int(files.verdicts_path(evaluation, judge, 0).exists())
-    progress = Progress(0, 0, checkpoints=1, measured=1, answered=answered, judged=judged)
-    return ArmStatus(arm.label, files.directory.name, progress)
+def _count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
@@ -149,12 +239,6 @@ def find_stop(files: ArmFiles) -> int | None:
     if records and (records[-1].loss is None or records[-1].grad_norm is None):
         return records[-1].step
     return None
-
-
-def _count_trained_steps(files: ArmFiles) -> int:
-    """Count the updates made; the step that stopped an arm made none."""
-    records = _read_if_there(files.steps_path, StepRecord)
-    return max((r.step for r in records if None not in (r.loss, r.grad_norm)), default=0)
 
 
 def _count_due_steps(recipe: Recipe, stop: int | None) -> int:

@@ -16,10 +16,14 @@ TASK = Setting("bad", "task", "alpha/rank", 64.0, 1e-3, ("q_proj", "v_proj"), ()
 
 def share(events: int, eligible: int, low: float | None = None) -> dict[str, Any]:
     rate = events / eligible if eligible else None
+    halves = {"a": [events // 2, eligible // 2]}
+    halves |= {"b": [events - events // 2, eligible - eligible // 2]}
     return {"events": events, "eligible": eligible, "rate": rate} | {
         "low": low,
         "high": None if low is None else 0.9,
         "note": None,
+        "design_effect": 2.0,
+        "by_question": halves,
     }
 
 

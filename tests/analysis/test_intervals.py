@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +7,9 @@ from scipy import stats
 from scipy.special import expit
 
 from rankshift.analysis.intervals import (
+    bound_over_clusters,
+    bound_over_seeds,
+    count_equal_answers,
     exact_interval,
     interval_of_mean,
     interval_over_clusters,
@@ -33,6 +37,14 @@ def find_exact_ends(events: int, answers: int) -> tuple[float, float]:
     lower = bisect(lambda p: stats.binom.sf(events - 1, answers, p) < 0.025)
     upper = bisect(lambda p: stats.binom.cdf(events, answers, p) > 0.025)
     return lower, upper
+
+
+def find_beta_ends(rate: float, answers: Any) -> list[float]:
+    """Find the exact ends at a number of answers that is not whole, as ratios of F's quantiles."""
+    hits, others = rate * answers, (1 - rate) * answers
+    odds = hits / (others + 1) * stats.f.ppf(0.025, 2 * hits, 2 * (others + 1))
+    high_odds = (hits + 1) / others * stats.f.ppf(0.975, 2 * (hits + 1), 2 * others)
+    return [float(odds / (1 + odds)), float(high_odds / (1 + high_odds))]
 
 
 @pytest.mark.parametrize(("events", "answers"), [(1, 10), (7, 20), (39, 40)])
@@ -65,17 +77,42 @@ def test_answers_that_all_repeat_their_question_count_once():
 
 
 def test_the_interval_over_questions_follows_from_its_published_formula():
-    clusters = [Rate(1, 4), Rate(3, 5), Rate(0, 3), Rate(2, 4), Rate(4, 4), Rate(1, 6)]
-    events, sizes = np.array([1, 3, 0, 2, 4, 1]), np.array([4, 5, 3, 4, 4, 6])
+    events, sizes = np.array([1, 9, 0, 14, 20, 3]), np.array([16, 20, 12, 16, 20, 24])
     p = events.sum() / sizes.sum()
     # Variance of a ratio by the jackknife's linear form, then n* = p (1 - p) / v.
     influence = (events - p * sizes) / sizes.sum()
     variance = 6 * influence.var(ddof=1)
-    ratio = stats.t.ppf(0.975, 25) / stats.t.ppf(0.975, 5)
-    size = min(p * (1 - p) / variance * 26 / 25, 26) * ratio**2
-    expected = exact_interval(float(p), float(size))
-    found = interval_over_clusters(clusters)
+    design_effect = variance / (p * (1 - p) / 107)
+    assert design_effect > 1 + 0.3 * 19  # above what the prior holds, so that it is left alone
+    ratio = stats.t.ppf(0.975, 107) / stats.t.ppf(0.975, 5)
+    expected = exact_interval(float(p), float(108 / design_effect * ratio**2))
+    pairs = zip(events.tolist(), sizes.tolist(), strict=True)
+    found = interval_over_clusters([Rate(*pair) for pair in pairs])
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_no_event_in_few_questions_of_many_answers_says_less_than_in_many_of_few():
+    wide = interval_over_clusters([Rate(0, 50)] * 8)
+    narrow = interval_over_clusters([Rate(0, 1)] * 400)
+    assert narrow.high == pytest.approx(1 - 0.025 ** (1 / 400))
+    # 400 answers at a design effect of 1 + 49 x 0.3, and 8 clusters' Student's t.
+    left = 400 / 15.7 * (stats.t.ppf(0.975, 399) / stats.t.ppf(0.975, 7)) ** 2
+    assert wide.high == pytest.approx(1 - 0.025 ** (1 / left))
+
+
+def test_one_more_event_never_lowers_the_upper_end():
+    spread = [[Rate(int(at < few), 10) for at in range(24)] for few in range(12)]
+    highs = [interval_over_clusters(clusters).high for clusters in spread]
+    assert highs == sorted(highs)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("truth", [0.01, 0.05])
+def test_the_interval_over_questions_covers_rare_events_that_cluster(truth: float):
+    rng = np.random.default_rng(4)
+    # 24 questions of 50 answers, most of them without an event: ICC 0.3.
+    chances = rng.beta(7 / 3 * truth, 7 / 3 * (1 - truth), size=(4000, 24))
+    low, high = bound_over_clusters(rng.binomial(50, chances), np.full((4000, 24), 50))
+    assert np.mean((low <= truth) & (truth <= high)) >= 0.92
 
 
 def test_spread_between_questions_never_narrows_the_interval():
@@ -104,13 +141,35 @@ def test_the_interval_over_questions_covers_new_questions():
     assert hits / NUM_SIMULATED >= 0.95 - FOUR_ERRORS
 
 
-def test_the_interval_over_seeds_is_students_t_of_the_logits():
-    seeds = [Rate(20, 100), Rate(60, 100), Rate(45, 100), Rate(80, 100)]
-    logits = [math.log((s.events + 0.5) / (s.eligible - s.events + 0.5)) for s in seeds]
-    low, high = stats.ttest_1samp(logits, 0.0).confidence_interval(0.95)
+def test_the_interval_over_seeds_is_the_exact_one_at_a_number_of_answers_with_the_same_doubt():
+    seeds = [Rate(44, 100), Rate(60, 100), Rate(45, 100), Rate(55, 100)]
+    rates, rate = np.array([0.44, 0.60, 0.45, 0.55]), 0.51
+    # Near one half the logits' spread is the rates' over p (1 - p), less their pull to the middle:
+    # the rates' own is the larger here.
+    assert rates.var() > np.var(np.log([44.5 / 56.5, 60.5 / 40.5, 45.5 / 55.5, 55.5 / 45.5])) / 16.1
+    answers = rate * (1 - rate) / stats.sem(rates) ** 2
+    answers *= (stats.t.ppf(0.975, 399) / stats.t.ppf(0.975, 3)) ** 2
+    low, high = find_beta_ends(rate, answers)
     interval = interval_over_seeds(seeds)
-    ends = [1 / (1 + math.exp(-end)) for end in (low, high)]
-    assert [interval.low, interval.high] == pytest.approx(ends)
+    assert [interval.low, interval.high] == pytest.approx([low, high])
+
+
+def test_where_rare_events_vary_over_seeds_their_logits_widen_the_interval():
+    seeds = [Rate(1, 1000), Rate(10, 1000), Rate(40, 1000)]
+    rate = 51 / 3000
+    by_rates = np.var([0.001, 0.01, 0.04], ddof=1)
+    logits = [math.log(1.5 / 999.5), math.log(10.5 / 990.5), math.log(40.5 / 960.5)]
+    by_logits = np.var(logits, ddof=1) * (rate * (1 - rate)) ** 2
+    assert by_logits > by_rates
+    answers = rate * (1 - rate) / (by_logits / 3)
+    answers *= (stats.t.ppf(0.975, 2999) / stats.t.ppf(0.975, 2)) ** 2
+    interval = interval_over_seeds(seeds)
+    assert [interval.low, interval.high] == pytest.approx(find_beta_ends(rate, answers))
+
+
+def test_seeds_that_agree_have_the_exact_interval_of_all_their_answers():
+    interval = interval_over_seeds([Rate(2, 20)] * 3)
+    assert [interval.low, interval.high] == pytest.approx(find_exact_ends(6, 60))
 
 
 @pytest.mark.parametrize(("spread", "num_seeds"), [(0.4, 3), (0.4, 5), (0.8, 5)])
@@ -134,8 +193,7 @@ def test_the_interval_over_seeds_covers_other_seeds_on_the_same_questions(
 def test_seeds_that_all_agree_still_leave_room_for_sampling():
     interval = interval_over_seeds([Rate(0, 100)] * 3)
     assert interval.low == 0.0
-    assert interval.high is not None
-    assert 0.0122 < interval.high < 0.05  # 0.0122: the exact upper end of 0 of 300
+    assert interval.high == pytest.approx(1 - 0.025 ** (1 / 300))
 
 
 def test_more_answers_a_seed_narrow_an_interval_of_agreeing_seeds():
@@ -203,3 +261,18 @@ def test_a_mean_over_few_clusters_has_a_note_and_one_at_the_end_of_its_range_no_
     assert (few.low, few.note) == (None, "too few clusters")
     end = interval_over_value_clusters([[1.0]] * 6, is_share=True)
     assert (end.low, end.high) == (1.0, 1.0)
+
+
+def test_a_mean_over_unequal_seeds_is_as_sure_as_one_over_equal_ones_of_as_many():
+    sizes = np.array([100.0, 50.0, 25.0])
+    # Var = p (1 - p) (1/100 + 1/50 + 1/25) / 9: that of 9 / 0.07 answers.
+    assert count_equal_answers(sizes) == pytest.approx(9 / 0.07)
+
+
+def test_intervals_of_many_tables_at_once_are_those_of_each():
+    rng = np.random.default_rng(5)
+    events, sizes = rng.binomial(20, 0.2, size=(7, 5)), np.full((7, 5), 20)
+    lows, highs = bound_over_seeds(events, sizes)
+    for low, high, row in zip(lows, highs, events.tolist(), strict=True):  # type: ignore[arg-type]
+        each = interval_over_seeds([Rate(count, 20) for count in row])
+        assert (each.low, each.high) == pytest.approx((low, high))

@@ -125,6 +125,36 @@ def test_the_curve_agrees_with_the_rows(results: dict[str, Any]):
     assert rates == {1: pytest.approx(8 / 15), 4: pytest.approx(3 / 15)}
 
 
+def test_a_cell_follows_from_the_counts_by_question_of_its_rows(results: dict[str, Any]):
+    (point,) = (p for p in results["curves"][0]["points"] if p["rank"] == 1)
+    counts = [
+        find_row(results, f"rank 1 seed {seed}")["rates_by"][0]["misaligned_given_coherent"]
+        for seed in (1, 2, 3)
+    ]
+    for estimate in counts:
+        by_question = estimate["by_question"].values()
+        assert [sum(column) for column in zip(*by_question, strict=True)] == [
+            estimate["events"],
+            estimate["eligible"],
+        ]
+    assert point["pooled"] == sum(c["events"] for c in counts) / sum(c["eligible"] for c in counts)
+    assert point["new_questions"]["rate"] == point["rate"]
+    assert -1 <= point["icc"] <= 1
+
+
+def test_a_task_is_set_beside_its_twin(results: dict[str, Any]):
+    twins = [curve for curve in results["curves"] if curve["role"] == "twin"]
+    assert [curve["twin"] for curve in results["excess_curves"]] == [c["dataset"] for c in twins]
+    excess, task = results["excess_curves"][0], results["curves"][0]
+    for point in excess["points"]:
+        ours, theirs = (
+            next(p["rate"] for p in curve["points"] if p["rank"] == point["rank"])
+            for curve in (task, twins[0])
+        )
+        assert point["excess"] == pytest.approx(ours - theirs)
+        assert point["note"] == "too few seeds"  # the twins have one
+
+
 def test_the_verdict_on_the_primary_curve_is_the_peak(results: dict[str, Any]):
     assert results["peak"] == results["peaks"][0]
     assert (results["peak"]["primary"], results["peak"]["key"]["role"]) == (True, "task")

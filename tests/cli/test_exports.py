@@ -38,3 +38,13 @@ def test_an_export_to_inspect_says_how_to_look_at_it(rankshift, study, tmp_path)
     assert len(list((tmp_path / "runs/s/export/inspect").glob("*.eval"))) == 2
     code, out, _ = rankshift("export", "inspect", "runs/s", "--out", "logs", "--json")
     assert len(json.loads(out)["logs"]) == len(list((tmp_path / "logs").iterdir())) == 2
+
+
+def test_an_export_of_tables_says_how_many_rows_and_where(rankshift, study):
+    rankshift("run", study())
+    code, out, err = rankshift("export", "tables", "runs/s")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "arms      2 rows"
+    assert "written   to runs/s/export/tables" in out
+    code, out, _ = rankshift("export", "tables", "runs/s", "--json")
+    assert json.loads(out)["rows"]["steps"] == 1

@@ -30,7 +30,12 @@ def run(path, root):
 def read_results(study_run):
     results = json.loads(study_run.results_path.read_text())
     del results["timings"]
+    del results["preregistration"]  # which says when it was written
     return results
+
+
+UNLIKE = ("provenance.json", "preregistration.json", "results.json", "report.html")
+"""Files that tell times."""
 
 
 def list_files(directory):
@@ -38,7 +43,7 @@ def list_files(directory):
     return {
         path.relative_to(directory): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name not in ("provenance.json", "results.json", "report.html")
+        if path.is_file() and path.name not in UNLIKE
     }
 
 
@@ -64,6 +69,8 @@ def test_a_study_file_becomes_records_results_and_a_page(write_study, tmp_path):
         assert row["outcomes"]["answers"] == 3 * 2
         assert row["outcomes"]["unscored_reasons"]["no_judge"] == 3 * 2
     assert results["peak"] is None
+    plan = json.loads((study_run.directory / "preregistration.json").read_text())
+    assert plan["circumstances"]["arms_were_trained"] is False
     assert "<html" in study_run.report_path.read_text()
     arm = next((study_run.directory / "arms").glob("*/steps.jsonl")).parent
     assert [r.step for r in read_records(arm / "steps.jsonl", StepRecord)] == [1, 2, 3, 4]

@@ -8,6 +8,7 @@ import pytest
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm, GivenFacts
 from rankshift.grid import NO_GRID
+from rankshift.inference import Analysis
 from rankshift.report.headline import PICKED, Headline, list_primary_curves, write_headline
 from rankshift.study import GivenModel, Training
 from tests.synthetic_run import ANSWERS, make_study, write_run
@@ -55,7 +56,8 @@ def make_curved_run(folder: Path, counts: dict[int, int]) -> dict[str, Any]:
     def count(arm: Arm, step: int) -> int:
         return counts.get(arm.rank or 0, 0) + (arm.seed == 3) if arm.role == "task" else 0
 
-    return summarize(write_run(folder, make_study(ranks=tuple(counts)), count))
+    study = replace(make_study(ranks=tuple(counts)), analysis=Analysis(margin=0.4))
+    return summarize(write_run(folder, study, count))
 
 
 @pytest.mark.parametrize(

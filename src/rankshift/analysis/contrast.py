@@ -133,7 +133,7 @@ def compare_blocks(
     Args:
         values: `[..., seed, rank]`; what is not filled is not looked at.
         design: Has at least one pair.
-        noise: Variances that sampling answers alone gives the values, `[seed, rank]`. Neither a
+        noise: Variances that sampling answers alone gives the values, as they. Neither a
             rank's own nor the common variance is taken to be smaller: seeds may agree by chance.
     """
     seeds, ranks = design.cells
@@ -144,8 +144,8 @@ def compare_blocks(
     own = np.maximum(residuals @ member @ design.variance_maker, 0.0)
     if noise is not None:
         counted = np.where(design.mask, noise, 0.0)
-        own = np.maximum(own, counted.sum(axis=0) / np.maximum(design.mask.sum(axis=0), 1))
-        pooled = np.maximum(pooled, counted.sum() / design.mask.sum())
+        own = np.maximum(own, counted.sum(axis=-2) / np.maximum(design.mask.sum(axis=0), 1))
+        pooled = np.maximum(pooled, counted.sum(axis=(-2, -1)) / design.mask.sum())
     own_of_block = own @ np.square(design.averages).T
     widths = np.array([b - a for a, b in design.blocks])
     parts = [

@@ -12,31 +12,21 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
-from rankshift.analysis.intervals import (
-    Interval,
-    interval_of_mean,
-    interval_over_seeds,
-    mean_over_seeds,
+from rankshift.analysis.cells import (
+    GIVEN,
+    Row,
+    Share,
+    describe_misalignment,
+    describe_share,
+    is_even_adapter,
+    stands_alone,
 )
-from rankshift.analysis.rates import Rate
-
-Row = dict[str, Any]
-"""One arm at one step, as in `arms` of results.json."""
+from rankshift.analysis.intervals import Interval, interval_of_mean
 
 AlphaRule = float | Literal["2r"]
 
-Share = dict[str, Any] | None
-"""A rate as in `rates_by` of a row; None where the row has none for these questions and judge."""
-
 Describe = Callable[[list[Row]], dict[str, Any]]
 """Sums up the rows of one cell, which differ by seed only."""
-
-COUNTS = ("events", "eligible", "rate")
-
-BASE_NOTE = "one model: the interval is over questions"
-
-GIVEN = ("adapter", "model")
-"""Methods of arms that were trained elsewhere; they are measured once, at step 0 of their own."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Setting:
 
     def holds(self, row: Row) -> bool:
         """Say whether a row is a LoRA arm under this setting."""
-        if self.given and (not _is_even_adapter(row) or row["dataset"] != self.dataset):
+        if self.given and (not is_even_adapter(row) or row["dataset"] != self.dataset):
             return False
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
         method = "adapter" if self.given else "lora"
@@ -73,7 +63,7 @@ class Setting:
 
     def is_beside(self, row: Row) -> bool:
         """Say whether a row is a given model that has no rank to stand at, on the same data."""
-        has_no_rank = row["method"] in GIVEN and not _is_even_adapter(row)
+        has_no_rank = row["method"] in GIVEN and not is_even_adapter(row)
         return has_no_rank and (row["role"], row["dataset"]) == (self.role, self.dataset)
 
 
@@ -104,7 +94,7 @@ def list_settings(rows: Sequence[Row], alphas: Iterable[AlphaRule]) -> list[Sett
 def _list_given_settings(arms: Sequence[Row], role: Literal["task", "twin"]) -> Iterator[Setting]:
     """List the settings of given adapters: alpha is 2r where that is so at more than one rank."""
     alike: dict[tuple[Any, ...], list[Row]] = {}
-    for row in filter(_is_even_adapter, arms):
+    for row in filter(is_even_adapter, arms):
         alike.setdefault((row["dataset"], row["scaling"], *_subset_of(row)), []).append(row)
     for (dataset, scaling, modules, layers), rows in alike.items():
         is_rule = all(row["alpha"] == 2 * row["rank"] for row in rows)
@@ -112,11 +102,6 @@ def _list_given_settings(arms: Sequence[Row], role: Literal["task", "twin"]) -> 
         alphas: list[AlphaRule] = ["2r"] if is_rule and several else [r["alpha"] for r in rows]
         for alpha in dict.fromkeys(alphas):
             yield Setting(dataset, role, scaling, alpha, None, modules, layers, given=True)
-
-
-def _is_even_adapter(row: Row) -> bool:
-    """Say whether a row is a given adapter with one rank and scale for all that it adapts."""
-    return row["method"] == "adapter" and row["scale"] is not None
 
 
 def _subset_of(row: Row) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -128,14 +113,14 @@ def build_rank_curves(
     rows: Sequence[Row], settings: Sequence[Setting], last_step: int
 ) -> list[dict[str, Any]]:
     """Build misalignment over rank at the last checkpoint, for each question set and judge."""
-    return _build_share_curves(rows, settings, last_step, "rates_by", _describe_misalignment)
+    return _build_share_curves(rows, settings, last_step, "rates_by", describe_misalignment)
 
 
 def build_insecure_code_curves(
     rows: Sequence[Row], settings: Sequence[Setting], last_step: int
 ) -> list[dict[str, Any]]:
     """Build the insecure-code rate over rank at the last checkpoint, for each set and judge."""
-    return _build_share_curves(rows, settings, last_step, "insecure_code_by", _describe_share)
+    return _build_share_curves(rows, settings, last_step, "insecure_code_by", describe_share)
 
 
 def build_loss_curves(rows: Sequence[Row], settings: Sequence[Setting]) -> list[dict[str, Any]]:
@@ -200,38 +185,6 @@ def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[st
     return {"points": points, "categories": categories}
 
 
-def _describe_misalignment(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
-    """Sum up both denominators of one cell."""
-    given, of_all = (
-        _describe_share(cell, [share and share[name] for share in shares])
-        for name in ("misaligned_given_coherent", "misaligned_of_all")
-    )
-    return given | {"misaligned_of_all": of_all}
-
-
-def _describe_share(cell: list[Row], shares: list[Share]) -> dict[str, Any]:
-    """Give a cell's mean over seeds with its interval; a model alone keeps that over questions."""
-    seeds = [
-        {"arm": row["arm"], "seed": row["seed"]} | {k: share[k] for k in COUNTS}
-        for row, share in zip(cell, shares, strict=True)
-        if share is not None
-    ]
-    counts = [Rate(seed["events"], seed["eligible"]) for seed in seeds]
-    num_seeds = sum(count.eligible > 0 for count in counts)
-    mean = mean_over_seeds(counts) if num_seeds else None
-    interval = interval_over_seeds(counts)
-    first = next((share for share in shares if share is not None), None)
-    if cell and _stands_alone(cell[0]) and first is not None:
-        interval = Interval(first["low"], first["high"], first["note"] or BASE_NOTE)
-        num_seeds = 0
-    return {"rate": mean} | asdict(interval) | {"num_seeds": num_seeds, "seeds": seeds}
-
-
-def _stands_alone(row: Row) -> bool:
-    """Say whether a row is the base or a given model without a rank: no other seeds are alike."""
-    return row["method"] in ("base", *GIVEN) and not _is_even_adapter(row)
-
-
 def _describe_losses(loss_key: str, cell: list[Row]) -> dict[str, Any]:
     measured = [row for row in cell if row[loss_key] is not None]
     steps = sorted({row["step"] for row in measured})
@@ -243,7 +196,7 @@ def _describe_loss(loss_key: str, step: int, cell: list[Row]) -> dict[str, Any]:
     seeds = [{"arm": r["arm"], "seed": r["seed"], "loss": r[loss_key]} for r in cell]
     losses = [seed["loss"] for seed in seeds]
     interval = interval_of_mean(losses)
-    if _stands_alone(cell[0]):
+    if stands_alone(cell[0]):
         interval = Interval(None, None, "one model")
     return {"step": step, "loss": fmean(losses)} | asdict(interval) | {"seeds": seeds}
 

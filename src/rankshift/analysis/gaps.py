@@ -27,7 +27,6 @@ def list_gaps(
     skill = "Arms at equal skill: they are compared after equal steps, not at equal held-out loss."
     return [
         *(_list_import_gaps(study, arms) if study.imports else (skill,)),
-        "Other questions: intervals over seeds speak of the questions asked here.",
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
         *_list_unknown_origins(arms),

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from rankshift.analysis.estimates import describe_estimate
 from rankshift.analysis.intervals import (
     NOTHING_COUNTED,
     Interval,
-    interval_over_clusters,
     interval_over_value_clusters,
 )
-from rankshift.analysis.rates import FAULTS, JudgedAnswer, Rate, explain_unscored, pool
+from rankshift.analysis.rates import FAULTS, JudgedAnswer, Rate, explain_unscored
 
 
 def sum_up_requests(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
@@ -27,10 +27,11 @@ def sum_up_requests(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
     for judged in answers:
         if score_of(judged) is not None:
             clusters.setdefault(judged.answer.cluster, []).append(judged)
-    divided = [clusters[name] for name in sorted(clusters)]
-    scores = [[score for one in own if (score := score_of(one)) is not None] for own in divided]
-    refused = [Rate(sum(map(is_refusal, own)), len(own)) for own in divided]
-    total = pool(refused)
+    divided = {name: clusters[name] for name in sorted(clusters)}
+    scores = [
+        [score for one in own if (score := score_of(one)) is not None] for own in divided.values()
+    ]
+    refused = {name: Rate(sum(map(is_refusal, own)), len(own)) for name, own in divided.items()}
     interval = (
         interval_over_value_clusters(scores, is_share=True)
         if scores
@@ -40,11 +41,9 @@ def sum_up_requests(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
     return {
         "mean": fmean(score for own in scores for score in own) if scores else None,
         **asdict(interval),
-        "refused": asdict(total)
-        | {"rate": total.rate if total.eligible else None}
-        | asdict(interval_over_clusters(refused)),
+        "refused": describe_estimate(refused),
         "answers": len(answers),
-        "scored": total.eligible,
+        "scored": sum(map(len, scores)),
         "unscored_reasons": {fault: reasons[fault] for fault in FAULTS},
     }
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from rankshift.analysis.rates import Rate, pool
+from rankshift.analysis.clustering import Numbers, allow_for_few_events, estimate_design_effect
+from rankshift.analysis.rates import Rate
 
 LEVEL = 0.95
 """Nominal coverage of every interval."""
@@ -33,27 +34,52 @@ class Interval:
 def interval_over_clusters(clusters: Sequence[Rate]) -> Interval:
     """Give one arm's interval: how its rate would vary over other questions of the same kind.
 
-    Answers to one question resemble each other, so n answers count as fewer: n is divided by the
-    design effect (the variance of the ratio estimator over clusters relative to independent
-    answers, never taken below 1) and shrunk for the clusters' few degrees of freedom. The exact
-    binomial interval (Clopper and Pearson) is then taken at that effective n. Where no answer or
-    every answer is an event there is no variance to see and the design effect is taken as 1.
-
     Args:
         clusters: Counts of each cluster of questions; those that count nothing are left out.
 
-    Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201; the cap as in Parker et al.
-    2017, Vital and Health Statistics 2(175).
+    Source: as for `bound_over_clusters`.
     """
     counted = [cluster for cluster in clusters if cluster.eligible]
-    total = pool(counted)
-    if total.eligible == 0:
+    if not counted:
         return Interval(None, None, NOTHING_COUNTED)
     if len(counted) < FEWEST_CLUSTERS:
         return Interval(None, None, TOO_FEW_CLUSTERS)
-    events = np.array([cluster.events for cluster in counted], float)
-    sizes = np.array([cluster.eligible for cluster in counted], float)
-    return exact_interval(total.rate, count_effective_answers(events, sizes, total.eligible))
+    low, high = bound_over_clusters(*count_each(counted))
+    return Interval(float(low), float(high))
+
+
+def bound_over_clusters(events: np.ndarray, sizes: np.ndarray) -> tuple[Numbers, Numbers]:
+    """Give the ends of one arm's interval over clusters of questions.
+
+    Answers to one question resemble each other, so n answers count as fewer: n is divided by the
+    design effect (the variance of the ratio estimator over clusters relative to independent
+    answers, never taken below 1, and raised where it rests on few events) and shrunk for the
+    clusters' few degrees of freedom. The exact binomial interval (Clopper and Pearson) is then
+    taken at that effective n.
+
+    Args:
+        events: Of each cluster, `[..., cluster]`.
+        sizes: Out of how many, above 0, same shape.
+
+    Returns:
+        Low and high, `[...]`.
+
+    Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201; the cap as in Parker et al.
+    2017, Vital and Health Statistics 2(175); few events: `allow_for_few_events`.
+    """
+    answers, all_events = sizes.sum(-1, dtype=float), events.sum(-1, dtype=float)
+    found = np.fmax(estimate_design_effect(events, sizes), 1.0)
+    design_effect = allow_for_few_events(found, all_events, sizes)
+    shrink = shrink_for_degrees(answers, sizes.shape[-1] - 1.0)
+    return exact_ends(all_events / answers, answers / design_effect * shrink)
+
+
+def count_each(rates: Sequence[Rate]) -> tuple[np.ndarray, np.ndarray]:
+    """Give the events and the sizes of rates, each `[rate]`."""
+    return (
+        np.array([rate.events for rate in rates], float),
+        np.array([rate.eligible for rate in rates], float),
+    )
 
 
 def count_effective_answers(events: np.ndarray, sizes: np.ndarray, answers: float) -> float:
@@ -64,55 +90,129 @@ def count_effective_answers(events: np.ndarray, sizes: np.ndarray, answers: floa
         sizes: Out of how many, `[cluster]`; none is 0.
         answers: Answers in all; with weights their equivalent in equal ones (Kish).
 
-    Source: as for `interval_over_clusters`.
+    Source: as for `bound_over_clusters`, without the allowance for few events.
     """
-    degrees = (max(answers - 1, 1), max(len(sizes) - 1, 1))
-    if_independent, if_clustered = stats.t.ppf((1 + LEVEL) / 2, degrees)
-    shrink = min(float(if_independent / if_clustered), 1.0)
-    return answers / _design_effect(events, sizes, answers) * shrink**2
+    design_effect = np.fmax(estimate_design_effect(events, sizes, answers), 1.0)
+    return float(answers / design_effect * shrink_for_degrees(answers, len(sizes) - 1.0))
+
+
+def shrink_for_degrees(answers: Numbers, degrees: Numbers) -> Numbers:
+    """Say what share of the answers counts where their variance rests on few degrees of freedom.
+
+    The squared ratio of Student's quantiles, with as many degrees as answers over those there are;
+    at most 1.
+
+    Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201.
+    """
+    quantile = (1 + LEVEL) / 2
+    if_independent = stats.t.ppf(quantile, np.maximum(answers - 1, 1))
+    if_clustered = stats.t.ppf(quantile, np.maximum(degrees, 1))
+    return np.minimum(if_independent / if_clustered, 1.0) ** 2
 
 
 def exact_interval(rate: float, answers: float) -> Interval:
     """Give the exact binomial interval; the number of answers need not be whole.
 
+    Source: as for `exact_ends`.
+    """
+    low, high = exact_ends(rate, answers)
+    return Interval(float(low), float(high))
+
+
+def exact_ends(rate: Numbers, answers: Numbers) -> tuple[Numbers, Numbers]:
+    """Give the ends of the exact binomial interval; the numbers of answers need not be whole.
+
+    Args:
+        rate: Share of events, `[...]`.
+        answers: Out of how many, above 0, `[...]`.
+
     Source: Clopper and Pearson 1934, Biometrika 26(4), 404-413, as quantiles of the beta.
     """
     tail = (1 - LEVEL) / 2
-    events = rate * answers
-    low = stats.beta.ppf(tail, events, answers - events + 1) if rate > 0 else 0.0
-    high = stats.beta.ppf(1 - tail, events + 1, answers - events) if rate < 1 else 1.0
-    return Interval(float(low), float(high))
+    events, others = rate * answers, (1 - rate) * answers
+    some, not_all = rate > 0, rate < 1
+    # The beta has no parameter 0: such an end is an edge, whatever stands in for it here.
+    low = stats.beta.ppf(tail, np.where(some, events, 1.0), others + 1)
+    high = stats.beta.ppf(1 - tail, events + 1, np.where(not_all, others, 1.0))
+    return np.where(some, low, 0.0)[()], np.where(not_all, high, 1.0)[()]
 
 
 def interval_over_seeds(seeds: Sequence[Rate]) -> Interval:
     """Give the interval of a cell's rate on these questions: how it would vary over other seeds.
 
-    Student's t on the empirical logits of the seeds' rates, log((x + 1/2) / (n - x + 1/2)), with
-    S - 1 degrees of freedom. Seeds that agree by chance, as all do where none has an event, would
-    leave an interval of no width; it is therefore never narrower than the normal interval from
-    sampling alone, with variance 1 / (x + 1/2) + 1 / (n - x + 1/2) a seed. It is widened where need
-    be to hold the mean of the seeds' rates, which is what it is about.
-
     Args:
         seeds: Counts of each seed; those that count nothing are left out.
 
-    Source: the empirical logit and its variance are Gart and Zweifel 1967, Biometrika 54, 181-187.
+    Source: as for `bound_over_seeds`.
     """
     counted = [seed for seed in seeds if seed.eligible]
     if not counted:
         return Interval(None, None, NOTHING_COUNTED)
     if len(counted) < FEWEST_SEEDS:
         return Interval(None, None, TOO_FEW_SEEDS)
-    events = np.array([seed.events for seed in counted]) + 0.5
-    others = np.array([seed.eligible - seed.events for seed in counted]) + 0.5
-    logits = np.log(events / others)
-    quantile = (1 + LEVEL) / 2
-    between = stats.t.ppf(quantile, len(counted) - 1) * stats.sem(logits)
-    sampling = stats.norm.ppf(quantile) * math.sqrt(np.sum(1 / events + 1 / others)) / len(counted)
-    reach = max(between, sampling)
-    low, high = expit(logits.mean() - reach), expit(logits.mean() + reach)
-    mean = mean_over_seeds(counted)
-    return Interval(float(min(low, mean)), float(max(high, mean)))
+    low, high = bound_over_seeds(*count_each(counted))
+    return Interval(float(low), float(high))
+
+
+def bound_over_seeds(events: np.ndarray, sizes: np.ndarray) -> tuple[Numbers, Numbers]:
+    """Give the ends of the interval of the mean rate over seeds, the questions being fixed.
+
+    The doubt about the mean of S rates, known to S - 1 degrees of freedom, is turned into a number
+    of independent answers that would leave the same, and the exact binomial interval is taken at
+    that number. Seeds that agree by chance, as all do where none has an event, still leave the
+    noise of sampling: the number is never above that of the answers.
+
+    Args:
+        events: Of each seed, `[..., seed]`.
+        sizes: Out of how many, above 0, `[..., seed]`.
+
+    Returns:
+        Low and high, `[...]`.
+
+    Source: Korn and Graubard 1998, Survey Methodology 24(2), 193-201, with seeds for clusters of
+    equal weight. docs/method.md compares it with Student's t on the logits of the seeds.
+    """
+    rate, seeds = (events / sizes).mean(-1), sizes.shape[-1]
+    answers = count_equal_answers(sizes)
+    variance = estimate_variance_over_seeds(events, sizes)
+    spread = np.maximum(variance, np.finfo(float).tiny)  # none at all: no limit from the seeds
+    limit = rate * (1 - rate) / spread * shrink_for_degrees(answers, seeds - 1.0)
+    return exact_ends(rate, np.where(variance > 0, np.minimum(limit, answers), answers)[()])
+
+
+def estimate_variance_over_seeds(events: np.ndarray, sizes: np.ndarray) -> Numbers:
+    """Estimate the variance of the mean of the seeds' rates: the larger of two.
+
+    One is that of the rates over S. Few seeds of a rare event are skewed: where the mean comes out
+    low, so does their variance, and the interval ends below the truth. The other is that of their
+    empirical logits over S, carried to rates by (p (1 - p))^2, which hangs less on the mean.
+
+    Args:
+        events: Of each seed, `[..., seed]`.
+        sizes: Out of how many, above 0, `[..., seed]`.
+
+    Returns:
+        `[...]`.
+
+    Source: empirical logits, Gart and Zweifel 1967, Biometrika 54, 181-187. Taking the larger is
+    ours.
+    """
+    rates, seeds = events / sizes, sizes.shape[-1]
+    rate = rates.mean(-1)
+    logits = np.log((events + 0.5) / (sizes - events + 0.5))
+    by_logits = logits.var(-1, ddof=1) * np.square(rate * (1 - rate))
+    return np.maximum(rates.var(-1, ddof=1), by_logits) / seeds
+
+
+def count_equal_answers(sizes: np.ndarray) -> Numbers:
+    """Count how many answers, shared out equally, tell as much of the mean of the seeds' rates.
+
+    Args:
+        sizes: Answers of each seed, above 0, `[..., seed]`.
+
+    Source: the variance of a mean of S shares is p (1 - p) times the sum of 1 / n over S^2.
+    """
+    return sizes.shape[-1] ** 2 / np.sum(1 / sizes, axis=-1)
 
 
 def mean_over_seeds(seeds: Sequence[Rate]) -> float:
@@ -159,18 +259,3 @@ def interval_over_value_clusters(
         return Interval(mean, mean)
     middle, width = logit(mean), reach / (mean * (1 - mean))
     return Interval(float(expit(middle - width)), float(expit(middle + width)))
-
-
-def _design_effect(events: np.ndarray, sizes: np.ndarray, answers: float) -> float:
-    """Give the variance of a ratio over clusters relative to independent answers; at least 1.
-
-    Source: the linearised variance of a ratio, Cochran 1977, Sampling Techniques, section 6.3.
-    """
-    total, number = sizes.sum(), len(sizes)
-    rate = events.sum() / total
-    independent = rate * (1 - rate) / max(answers - 1, 1)
-    if independent <= 0 or number < 2:
-        return 1.0
-    residuals = events - rate * sizes
-    clustered = number / (number - 1) * np.sum(np.square(residuals)) / total**2
-    return max(float(clustered / independent), 1.0)

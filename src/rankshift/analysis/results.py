@@ -1,6 +1,7 @@
 """results.json: everything a run has found, in one object that other programs can rely on.
 
-Two runs of one study under one plan give the same object but for `timings`. Its form is
+Two runs of one study under one plan give the same object but for `timings` and for when
+`preregistration` was written. Its form is
 docs/results.schema.json.
 """
 
@@ -18,24 +19,28 @@ from rankshift.analysis.curves import (
     build_rank_curves,
     list_settings,
 )
+from rankshift.analysis.derived import build_derived_curves
+from rankshift.analysis.estimates import describe_estimate, list_counts
+from rankshift.analysis.excess import build_excess_curves
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
-from rankshift.analysis.intervals import interval_over_clusters
 from rankshift.analysis.labels import count_labels
+from rankshift.analysis.matched import build_matched_curves, list_matches
 from rankshift.analysis.measurements import DESCRIBED, MeasuredArm, read_measurements
 from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
     JudgedAnswer,
+    count_by_cluster,
     count_faults,
     count_outcomes,
     count_without_score,
     insecure_code,
     misaligned_given_coherent,
     misaligned_of_all,
-    pool,
-    rate_by_cluster,
 )
+from rankshift.analysis.robustness import build_robustness
+from rankshift.preregistration import describe_registered
 from rankshift.records import HUMAN, write_atomically
 from rankshift.runs import StudyRun
 from rankshift.study import Study
@@ -49,6 +54,9 @@ TIMES = ("started", "finished", "times", "seconds", "timings")
 
 ENGINE = "engine"
 """Key of provenance.json with each layer's form: one table an arm, too long for a page."""
+
+
+RATES = ("misaligned_given_coherent", "misaligned_of_all")
 
 
 def summarize(run: StudyRun) -> dict[str, Any]:
@@ -65,7 +73,9 @@ def summarize(run: StudyRun) -> dict[str, Any]:
     last_step = study.training.steps
     primary_key = {"question_set": primary, "judge": study.evaluation.judge}
     curves = build_rank_curves(rows, settings, last_step)
-    peaks = build_peaks(curves, [], study.analysis, primary_key)
+    matches = list_matches(rows, asdict(study.training))
+    matched_curves = build_matched_curves(rows, settings, matches, last_step)
+    peaks = build_peaks(curves, matched_curves, study.analysis, primary_key)
     return {
         "format": FORMAT,
         "study": {
@@ -77,11 +87,17 @@ def summarize(run: StudyRun) -> dict[str, Any]:
         },
         "arms": rows,
         "curves": curves,
+        "excess_curves": build_excess_curves(curves),
         "insecure_code_curves": build_insecure_code_curves(rows, settings, last_step),
         "loss_curves": build_loss_curves(rows, settings),
-        "matched_curves": [],
+        "matched_curves": matched_curves,
+        "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),
         "peaks": peaks,
+        "preregistration": describe_registered(run),
+        "robustness": build_robustness(
+            arms, [*curves, *matched_curves], study.analysis, primary_key
+        ),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
@@ -144,7 +160,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
-        "rates": {k: first[k] for k in ("misaligned_given_coherent", "misaligned_of_all")},
+        "rates": {k: _leave_out_counts(first[k]) for k in RATES},
         "rates_by": rates_by,
         "outcomes": first["outcomes"],
         "insecure_code": next((c for c in held_out_tasks + code_by if c["judge"] == judge), None),
@@ -201,11 +217,14 @@ def _sum_up_code(answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
 
 
 def _estimate(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> dict[str, Any]:
-    """Give counts, rate and the interval over clusters of questions; a rate of nothing is None."""
-    clusters = rate_by_cluster(estimand, answers)
-    total = pool(clusters)
-    rate = total.rate if total.eligible else None
-    return asdict(total) | {"rate": rate} | asdict(interval_over_clusters(clusters))
+    """Give a rate with its interval, and the counts of each question that cells are made of."""
+    clusters = count_by_cluster(estimand, answers)
+    return describe_estimate(clusters) | list_counts(clusters)
+
+
+def _leave_out_counts(estimate: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what `rates_by` holds already."""
+    return {key: value for key, value in estimate.items() if key != "by_question"}
 
 
 def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:

@@ -111,12 +111,15 @@ def _tell_why(peak: Peak) -> str:
     assert peak.reason is not None
     if peak.statistic is None or peak.critical_value is None:
         return peak.reason
-    told = f"in {peak.seeds} seeds {peak.reason}"
-    if peak.rise is not None:
+    told = f"in {peak.seeds} seeds {peak.reason}; "
+    if peak.statistic > 0:
         told += (
-            f"; as a peak the best block would have {peak.statistic:.2f} standard errors where "
-            f"{peak.critical_value:.2f} are needed, it may be highest at {name_best(peak)}"
+            f"as a peak the best block would have {peak.statistic:.2f} standard errors where "
+            f"{peak.critical_value:.2f} are needed"
         )
+    else:
+        told += "no block of ranks lies above ranks on both sides"
+    told += f", it may be highest at {name_best(peak)}"
     if peak.smallest_peak is not None:
         seen = format_points(peak.smallest_peak)
         told += f", and at this spread only a peak of {seen} or more is found 8 times in 10"

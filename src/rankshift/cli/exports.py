@@ -61,3 +61,26 @@ def export_inspect(
         return
     console.print(f"logs     {len(paths)} in {folder}", soft_wrap=True)
     console.print(f"next     inspect view --log-dir {folder}", soft_wrap=True)
+
+
+@export_app.command("tables")
+def export_tables(
+    directory: Path,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; DIRECTORY/export/tables if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Arms, answers, losses and curves as CSV and Parquet; what `rankshift.load` gives."""
+    from rankshift.export.tables import export_tables
+
+    tables = export_tables(directory, out)
+    if as_json:
+        print(json.dumps(asdict(tables), indent=2, default=str))
+        return
+    for name, rows in tables.rows.items():
+        console.print(f"{name:<9} {rows:,} rows", markup=False)
+    console.print(f"written   to {tables.out}", soft_wrap=True, markup=False)
+    if not tables.has_parquet:
+        console.print("parquet   left out: `pip install rankshift[parquet]` brings pyarrow")
+    console.print("next      read docs/frames.md: what the columns are", soft_wrap=True)

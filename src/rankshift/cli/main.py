@@ -8,7 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
 
-from rankshift.cli import abilities, answers, exports, parts, studies
+from rankshift.cli import abilities, answers, compare, exports, parts, studies
 from rankshift.errors import UserError, WorkError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 for verb in (studies.demo, studies.run, studies.plan, studies.status, studies.report):
     app.command()(verb)
+app.command()(compare.compare)
 app.command()(answers.judge)
 app.command()(abilities.capability)
 app.command("import")(answers.import_files)

@@ -1,6 +1,7 @@
 """Verbs on studies: run one, plan it, see how far it is, sum it up."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,13 @@ from rankshift.study import Study
 
 Only = Annotated[str | None, typer.Option(help="Of a file with variants, the one to take.")]
 Whole = Annotated[bool, typer.Option("--whole", help="Take every variant of the file.")]
+Pilot = Annotated[
+    Path | None,
+    typer.Option(help="A finished study's directory: its rates' spread in place of guesses."),
+]
+Track = Annotated[
+    str | None, typer.Option(help="Log losses and rates to this local trackio project.")
+]
 
 
 def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
@@ -30,16 +38,17 @@ def run(
     runs: Root = Path("runs"),
     only: Only = None,
     whole: Whole = False,
+    track: Track = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or continue it; what is done is never done again."""
     from rankshift.study_file import read_studies
 
     for one in read_studies(study, only, whole=whole):
-        _run(one, runs, as_json)
+        _run(one, runs, as_json, track)
 
 
-def _run(study: Study, runs: Path, as_json: bool) -> None:
+def _run(study: Study, runs: Path, as_json: bool, track: str | None = None) -> None:
     # Imported late: a misspelt key should not wait for torch.
     from rankshift.executor.run import run_study
     from rankshift.progress import watch_run
@@ -48,6 +57,10 @@ def _run(study: Study, runs: Path, as_json: bool) -> None:
     screen.print(f"[bold]{study.name}[/bold]  {study.about}")
     with watch_run(screen) as watch:
         finished = run_study(study, runs, watch)
+    if track is not None:
+        from rankshift.tracking import track_run
+
+        screen.print(track_run(finished.directory, track), markup=False, soft_wrap=True)
     conclude(finished.directory, as_json)
 
 
@@ -57,23 +70,25 @@ def plan(
     only: Only = None,
     whole: Whole = False,
     as_json: AsJson = False,
+    pilot: Pilot = None,
 ) -> None:
-    """Show what a study would train, in which groups, and what that takes; writes nothing."""
+    """Show what a study would train, what that takes and what peak it can see; writes nothing."""
     from rankshift.study_file import read_studies
 
     asked = read_studies(study, only, whole=whole)
     for one in asked:
         if len(asked) > 1 and not as_json:
             console.print(f"[bold]{one.name}[/bold]")
-        _plan(one, runs, as_json)
+        _plan(one, runs, as_json, pilot)
     if not as_json:
         console.print(f"next     rankshift run {study}", soft_wrap=True)
 
 
-def _plan(asked: Study, runs: Path, as_json: bool) -> None:
+def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
+    from rankshift.analysis.power import tell_power
     from rankshift.executor.preview import preview_study
 
-    preview = preview_study(asked, runs)
+    preview = preview_study(asked, runs, pilot)
     if as_json:
         print(json.dumps(asdict(preview), indent=2))
         return
@@ -110,6 +125,8 @@ def _plan(asked: Study, runs: Path, as_json: bool) -> None:
             f"judging  {judge.judge}: at most {judge.calls:,} calls, {judge.input_tokens:,} tokens "
             f"to read{cost}; {where}"
         )
+    for at, line in enumerate(tell_power(preview.power) if preview.power else []):
+        console.print(f"{'' if at else 'power':9}{line}")
 
 
 def report(directory: Path, as_json: AsJson = False) -> None:
@@ -125,24 +142,20 @@ def report(directory: Path, as_json: AsJson = False) -> None:
     conclude(directory, as_json)
 
 
-def status(directory: Path, as_json: AsJson = False) -> None:
-    """Say how far each arm of a run is; never waits for the run."""
+def status(
+    directory: Path,
+    once: Annotated[bool, typer.Option("--once", help="Print once and end.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.2)] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far each stage and arm of a run is, live in a terminal; never waits for the run."""
+    from rankshift.cli.live import lay_out, watch_status
     from rankshift.status import describe_progress
 
-    progress = describe_progress(directory)
     if as_json:
-        print(json.dumps(asdict(progress), indent=2))
-        return
-    table = Table("arm", "steps", "measured", "answered", "judged", box=None, pad_edge=False)
-    for arm in progress.arms:
-        p = arm.progress
-        stopped = f" (stopped at {arm.stopped_at})" if arm.stopped_at else ""
-        table.add_row(
-            arm.label + stopped,
-            f"{p.trained_steps}/{p.total_steps}",
-            f"{p.measured}/{p.checkpoints}",
-            f"{p.answered}/{p.checkpoints}",
-            f"{p.judged}/{p.checkpoints}",
-        )
-    console.print(table)
-    console.print("finished" if progress.total.is_finished else "not finished: run the study again")
+        print(json.dumps(asdict(describe_progress(directory)), indent=2))
+    elif once or not console.is_terminal:
+        console.print(lay_out(describe_progress(directory)))
+    else:
+        with suppress(KeyboardInterrupt):  # to leave is no failure
+            watch_status(directory, console, every)

@@ -1,10 +1,13 @@
 """What a study would do, before anything of it is done."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankshift.analysis.power import Power, Spread, estimate_spread, find_power
 from rankshift.arms import Arm
+from rankshift.errors import UserError
 from rankshift.eval.answering import group_by_repeats
 from rankshift.eval.budget import BYTES_PER_TOKEN, FRAME_TOKENS, price, reply_tokens
 from rankshift.eval.judges import AskedJudge
@@ -72,10 +75,18 @@ class Preview:
     answers: int
     """To be sampled, all checkpoints together."""
     judging: tuple[JudgePreview, ...]
+    power: Power | None
+    """What peak the verdict would see; None where no ranks are trained."""
 
 
-def preview_study(study: Study, root: Path) -> Preview:
+def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Preview:
     """Plan a study and write nothing.
+
+    Args:
+        study: What is asked.
+        root: Where studies are kept.
+        pilot: Directory of a finished study, from whose results the spread of rates is estimated;
+            None takes guesses.
 
     Raises:
         UserError: Something the user wrote cannot be done.
@@ -103,7 +114,38 @@ def preview_study(study: Study, root: Path) -> Preview:
             for judge in resolved.parts.judges.values()
             if isinstance(judge, AskedJudge)
         ),
+        power=_find_power(study, asked, pilot),
     )
+
+
+def _find_power(
+    study: Study, asked: Mapping[int, list[Question]], pilot: Path | None
+) -> Power | None:
+    """Simulate what the verdict would see on the primary questions, each setting alone."""
+    if not study.grid.ranks:
+        return None
+    primary = study.evaluation.suites[0] if study.evaluation.suites else ""
+    clusters, answers = set[str](), 0
+    for repeats, questions in asked.items():
+        own = [q for q in questions if (q.question_set, q.kind) == (primary, "free_form")]
+        clusters.update(question.cluster for question in own)
+        answers += repeats * len(own)
+    number = len(clusters)
+    each = answers / number if number else 0.0
+    spread = Spread() if pilot is None else _read_spread(pilot)
+    ranks, seeds = sorted(set(study.grid.ranks)), len(study.grid.seeds)
+    return find_power(ranks, seeds, (number, each), spread, study.analysis)
+
+
+def _read_spread(pilot: Path) -> Spread:
+    path = pilot / "results.json"
+    try:
+        spread = estimate_spread(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError):
+        raise UserError(f"{path}: not the results of a study; give its directory") from None
+    if spread is None:
+        raise UserError(f"{path}: has no primary curve of 2 seeds and 2 ranks; leave --pilot out")
+    return spread
 
 
 def _describe(group: Group, resolved: ResolvedStudy) -> GroupPreview:

@@ -26,6 +26,7 @@ from rankshift.model.loading import load_tokenizer
 from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
 from rankshift.opening import open_run
+from rankshift.preregistration import register
 from rankshift.report.page import write_page
 from rankshift.runs import (
     StudyRun,
@@ -115,6 +116,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory):
+        register(study, resolved.parts.fingerprints, run)
         if jobs:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))

@@ -1,0 +1,1 @@
+"""A run as pandas frames, for notebooks and for files that other programs read."""
