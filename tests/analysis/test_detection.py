@@ -43,6 +43,5 @@ def test_the_smallest_height_is_found_eight_times_in_ten():
 
 
 def test_more_seeds_see_smaller_peaks():
-    heights = [find_smallest_height(complete(seeds, 6), RANKS, 0.05) for seeds in (3, 5, 10)]
-    assert heights == sorted(heights, reverse=True)
-    assert heights[0] != heights[2]
+    heights = [find_smallest_height(complete(seeds, 6), RANKS, 0.05) or 0 for seeds in (3, 5, 10)]
+    assert heights[0] > heights[1] > heights[2] > 0

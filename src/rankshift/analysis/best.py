@@ -28,8 +28,6 @@ def find_single_ranks(of_pairs: np.ndarray, design: Design) -> np.ndarray:
         design: Says which pairs are two single ranks.
     """
     table = np.full((design.num_ranks, design.num_ranks), np.nan)
-    for value, (left, right) in zip(of_pairs, design.pairs, strict=True):
-        (i, i_stop), (j, j_stop) = design.blocks[left], design.blocks[right]
-        if i_stop - i == j_stop - j == 1:
-            table[j, i], table[i, j] = value, -value
+    pairs, lefts, rights = design.single_ranks
+    table[rights, lefts], table[lefts, rights] = of_pairs[pairs], -of_pairs[pairs]
     return table

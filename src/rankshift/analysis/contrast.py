@@ -65,6 +65,15 @@ class Design:
         return np.array(pairs, dtype=int).reshape(-1, 2)
 
     @cached_property
+    def single_ranks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which pairs compare two single ranks, and the left and right rank of each, `[single]`."""
+        starts, stops = np.array(self.blocks).T
+        left, right = self.pairs.T
+        widths = stops - starts
+        pairs = np.flatnonzero((widths[left] == 1) & (widths[right] == 1))
+        return pairs, starts[left[pairs]], starts[right[pairs]]
+
+    @cached_property
     def averages(self) -> np.ndarray:
         """Weights that average a block's ranks, `[block, rank]`."""
         weights = np.zeros((len(self.blocks), self.num_ranks))
@@ -75,7 +84,8 @@ class Design:
     @cached_property
     def cells(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and rank of each value, in the order of the residuals."""
-        return np.nonzero(self.mask)
+        seeds, ranks = np.nonzero(self.mask)
+        return seeds, ranks
 
     @cached_property
     def residual_maker(self) -> np.ndarray:

@@ -123,8 +123,8 @@ def _find_extremes(errors: np.ndarray, design: Design) -> Iterator[np.ndarray]:
     yield (-ratio[:, after_first]).max(axis=1, initial=0.0)
     yield ratio[:, before_last].max(axis=1, initial=0.0)
     yield np.abs(ratio).max(axis=1)
-    single = (stops[left] - starts[left] == 1) & (stops[right] - starts[right] == 1)
+    pairs, lefts, rights = design.single_ranks
     for rank in range(design.num_ranks):
-        above = ratio[:, single & (left == rank)].max(axis=1, initial=0.0)
-        below = -ratio[:, single & (right == rank)]
+        above = ratio[:, pairs[lefts == rank]].max(axis=1, initial=0.0)
+        below = -ratio[:, pairs[rights == rank]]
         yield np.maximum(above, below.max(axis=1, initial=0.0))

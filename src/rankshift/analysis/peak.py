@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -98,12 +99,18 @@ def find_peak(
         return replace(bare, reason=reason, two_lines=fit_two_lines(kept, means))
     used = values[np.ix_(paired, measured)]
     filled = tuple(tuple(bool(cell) for cell in row) for row in ~np.isnan(used))
-    design = Design(filled, rules.widest_block)
+    design = _find_design(filled, rules.widest_block)
     if design.degrees < 1 or not _has_contrast(design):
         return replace(bare, reason="too few seeds have the same ranks")
     of_cells = None if noise is None else noise[np.ix_(paired, measured)]
     comparison = compare_blocks(np.nan_to_num(used), design, of_cells)
     return _decide(_measure(bare, comparison, design, rules), rules)
+
+
+@cache
+def _find_design(filled: tuple[tuple[bool, ...], ...], widest_block: int) -> Design:
+    """Keep one design of each kind, for it works out its pairs once."""
+    return Design(filled, widest_block)
 
 
 def _find_obstacle(values: np.ndarray, ranks: Sequence[int], num_seeds: int) -> str | None:
