@@ -21,7 +21,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-browser test-bench test-services check calibration bench format clean
+.PHONY: help demo test test-real test-browser test-bench test-services check calibration planted bench format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -42,10 +42,7 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 	  "no $(CHROMIUM) found: apt-get install chromium, or make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$$(command -v "$(CHROMIUM)")" $(PYTEST) -m browser
 
-test-calibration: $(VENV)/.installed-dev ## simulate known truths: do intervals cover, does the verdict on a peak err
-	$(VENV)/bin/python -m calibration
-
-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
+test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
 
 test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
@@ -59,6 +56,9 @@ check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 
 calibration: $(VENV)/.installed-dev ## simulate known truths: do intervals cover, does the verdict on a peak err
 	$(VENV)/bin/python -m calibration
+
+planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
+	$(VENV)/bin/python -m calibration.planted
 
 bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last: wants a quiet machine
 	@for name in $(BENCHMARKS); do \

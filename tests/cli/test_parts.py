@@ -65,3 +65,22 @@ def test_a_data_file_whose_hash_differs_from_the_pinned_one_is_refused(
     assert code == 2
     assert "train/insecure.jsonl" in err
     assert "09893e8bf9d0" in err
+
+
+def test_a_curve_is_planted_and_the_next_command_is_told(rankshift, tmp_path):
+    code, out, _ = rankshift(
+        "organism", "plant", "plant", "--shape", "step-up", "--at", 16, "--seeds", 1, "--answers", 2
+    )
+    assert code == 0
+    assert "rankshift run plant/study.toml" in out
+    assert len(list((tmp_path / "plant/adapters").iterdir())) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "fix"), [(("--shape", "hill"), "'peak'"), (("--shape", "peak"), "--at 16")]
+)
+def test_what_cannot_be_planted_is_refused_in_one_line(rankshift, tmp_path, options, fix):
+    code, _, err = rankshift("organism", "plant", "plant", *options)
+    assert code == 2
+    assert fix in err
+    assert not (tmp_path / "plant").exists()

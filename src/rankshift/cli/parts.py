@@ -7,6 +7,7 @@ import typer
 
 from rankshift.cli.screen import console
 from rankshift.errors import UserError
+from rankshift.organism.shapes import Shape
 
 data_app = typer.Typer(help="Look at data as a finetune sees it.", no_args_is_help=True)
 organism_app = typer.Typer(help="The embedded model organism.", no_args_is_help=True)
@@ -47,3 +48,21 @@ def build_organism(
 
     build_base(directory, Recipe(seed=seed), console.print)
     console.print(f'next     set base.model = "{directory}" in a study')
+
+
+@organism_app.command("plant")
+def plant_organism(
+    directory: Annotated[Path, typer.Argument(help="Becomes the planted study's directory.")],
+    shape: Annotated[Shape, typer.Option(help="Only `peak` rises and falls.")] = "peak",
+    at: Annotated[int | None, typer.Option(help="Rank of the peak or the step.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the effects of the study's seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(help="How many seeds there are at each rank.")] = 5,
+    answers: Annotated[int, typer.Option(help="Answers to each of the 24 questions.")] = 10,
+) -> None:
+    """Plant a curve over rank: adapters with known true rates, and the study that asks them."""
+    from rankshift.organism.planted import Plant, write_planted
+
+    plant = Plant(shape, seed, at, num_seeds=seeds, answers=answers)
+    study = write_planted(directory, plant)
+    console.print(f"truth    {directory / 'planted.json'}")
+    console.print(f"next     rankshift run {study}")
