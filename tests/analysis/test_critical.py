@@ -65,7 +65,8 @@ def test_the_critical_value_of_the_best_is_near_dunnetts_where_errors_are_equal(
     # With many seeds the three errors agree, so it is that of 4 comparisons with one control.
     critical = find_critical_values(complete(40, 5, widest=1), 0.05).best
     correlation = np.full((4, 4), 0.5) + 0.5 * np.eye(4)
-    chance = stats.multivariate_t.cdf(np.full(4, critical), shape=correlation, df=156)
+    law = stats.multivariate_t
+    chance = law.cdf(np.full(4, critical), shape=correlation, df=156)  # type: ignore[arg-type]
     assert chance == pytest.approx(0.955, abs=0.02)
 
 
