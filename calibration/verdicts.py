@@ -29,8 +29,9 @@ from calibration.curves import (
 )
 from calibration.simple_contrast import find_simple_critical, find_simple_statistic
 from rankshift.analysis.contrast import Design, compare_blocks
-from rankshift.analysis.critical import find_critical_values
+from rankshift.analysis.critical import Noise, find_critical_values
 from rankshift.analysis.detection import find_contrast
+from rankshift.analysis.flatness import check_flatness
 from rankshift.analysis.peak import find_peak
 from rankshift.inference import Analysis
 
@@ -73,16 +74,21 @@ def main() -> int:
     alarms = list(simulate_alarms(n))
     power = list(simulate_power(n))
     verdicts = simulate_verdicts(max(n // 4, 1))
+    flat = simulate_flatness(n)
     content = {
         "repetitions": n,
         "false_alarms": [asdict(share) for share in alarms],
         "power": [asdict(share) for share in power],
         "verdicts": verdicts,
+        "flat_at_the_margin": flat,
     }
     asked.results.parent.mkdir(exist_ok=True)
-    asked.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    asked.results.write_text(json.dumps(content) + "\n", encoding="utf-8")
     _print_power_curve(power)
     _print_verdicts(verdicts)
+    print("flat, though the ends differ by the margin: noise, seeds, share")
+    for case in flat:
+        print(*case.values(), sep="; ")
     missed = [*print_alarms(alarms, n), *print_power(power, n)]
     for line in missed:
         print(f"MISSED: {line}", file=sys.stderr)
@@ -161,6 +167,30 @@ def simulate_verdicts(repetitions: int) -> list[dict[str, object]]:
             | {"best_in_set": float(min(held))}
             | {"ranks_in_set": float(np.mean([len(peak.confidence_set) for peak in peaks]))}
         )
+    return found
+
+
+def simulate_flatness(repetitions: int) -> list[dict[str, object]]:
+    """Count `flat` where first and last rank differ by the margin and the others lie between."""
+    num_ranks = len(OCTAVES_GRID)
+    at = np.arange(num_ranks)
+    curve = np.where(at == 0, 0.2, np.where(at == num_ranks - 1, 0.3, 0.25))
+    ends = np.where(np.isin(at, (0, num_ranks - 1)), 0.03, 0.006)
+    patterns = {"equal": np.full(num_ranks, 0.02), "rising": np.linspace(0.006, 0.03, num_ranks)}
+    found = []
+    for name, deviations in (patterns | {"wild ends": ends}).items():
+        for correlation, seeds in itertools.product((0.0, 0.5), SEEDS):
+            rng = np.random.default_rng([zlib.crc32(name.encode()), seeds, int(10 * correlation)])
+            noise = Noise(tuple(deviations.tolist()), correlation)
+            design = make_design(seeds, num_ranks)
+            called = [
+                check_flatness(
+                    compare_blocks(curve + one, design), design, RULES.margin, RULES.level
+                ).is_flat
+                for one in noise.draw(rng, repetitions, seeds)
+            ]
+            told = f"{name}, AR {correlation:g}"
+            found.append({"noise": told, "seeds": seeds, "flat": float(np.mean(called))})
     return found
 
 
