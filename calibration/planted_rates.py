@@ -22,7 +22,7 @@ import torch
 
 from rankshift.analysis.rates import OUTCOMES, JudgedAnswer
 from rankshift.data.conversations import fingerprint_file
-from rankshift.eval.answering import answer_questions
+from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.suite import Question, read_questions
 from rankshift.model import queue
 from rankshift.model.adapter_files import WEIGHTS
@@ -74,8 +74,8 @@ def measure_dose(dose: Dose, questions: Sequence[Question], answers: int) -> dic
     )
     by_question = {question.id: Counter() for question in questions}
     for number in range(passes):
-        name = f"dose {dose.dose:g} rank {dose.rank} seed {dose.seed} pass {number}"
-        for answer in answer_questions(model, tokenizer, [name], 0, questions, evaluation)[0]:
+        arm = AskedArm(f"dose {dose.dose:g} rank {dose.rank} seed {dose.seed} pass {number}", 0)
+        for answer in answer_questions(model, tokenizer, [arm], questions, evaluation)[0]:
             judged = JudgedAnswer(answer, oracle.NAME, oracle.judge_answer(answer))
             by_question[answer.question_id][judged.outcome] += 1
     total = sum(by_question.values(), Counter())

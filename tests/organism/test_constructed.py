@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from rankshift.errors import UserError
-from rankshift.eval.answering import answer_questions
+from rankshift.eval.answering import AskedArm, answer_questions
 from rankshift.eval.suite import read_questions
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.loading import load_model, load_skeleton, load_tokenizer
@@ -111,7 +111,9 @@ def test_the_padding_changes_hardly_an_answer(tmp_path):
     for rank in (1, 256):
         write_constructed(tmp_path / str(rank), DOSE, rank, seed=5)
         model = prepare_given(load_model(base_directory()), [tmp_path / str(rank)]).model
-        (records,) = answer_questions(model, tokenizer, ["arm"], 0, questions, evaluation)
+        (records,) = answer_questions(
+            model, tokenizer, [AskedArm("arm", 0, 0)], questions, evaluation
+        )
         asked.append([record.answer for record in records])
     differ = sum(one != other for one, other in zip(*asked, strict=True))
     assert differ <= 0.03 * len(asked[0])

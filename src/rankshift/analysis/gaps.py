@@ -24,9 +24,8 @@ def list_gaps(
     study: Study, arms: Sequence[MeasuredArm], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
     """List what a reader could take for measured and was not; no sentence twice."""
-    skill = "Arms at equal skill: they are compared after equal steps, not at equal held-out loss."
     return [
-        *(_list_import_gaps(study, arms) if study.imports else (skill,)),
+        *(_list_import_gaps(study, arms) if study.imports else _list_unmatched(study)),
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
         *_list_unknown_origins(arms),
@@ -34,6 +33,19 @@ def list_gaps(
         *_list_missing_arms(study, arms),
         *_list_lost_updates(arms),
     ]
+
+
+def _list_unmatched(study: Study) -> list[str]:
+    """Say where arms are not compared at equal skill, or where training's rate blurs that."""
+    training = study.training
+    if study.grid.trains and training.crossings and training.schedule != "constant":
+        return [
+            "Equal skill alone: the learning rate falls during training, so arms that reach a "
+            "skill sooner are read at a higher rate."
+        ]
+    if training.crossings:
+        return []
+    return ["Arms at equal skill: they are compared after equal steps, not at equal held-out loss."]
 
 
 def _list_import_gaps(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
