@@ -187,11 +187,12 @@ def main() -> int:
         assert contrast is None or contrast >= LEAST_CONTRAST, f"{plant.name}: {contrast:.1f}"
         outcomes.append(run_build(plant, chosen.keep))
         print(describe(outcomes[-1]), flush=True)
-        if chosen.out:
-            found = [asdict(outcome) for outcome in outcomes]
-            chosen.out.write_text(json.dumps({"builds": found}, indent=1) + "\n")
     lines, kept = sum_up(outcomes)
     print(*lines, sep="\n")
+    if chosen.out:
+        found = [asdict(outcome) for outcome in outcomes]
+        content = {"command": "python -m calibration.planted", "last_lines": lines, "builds": found}
+        chosen.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0 if kept else 1
 
 
