@@ -55,7 +55,7 @@ def test_a_difference_is_of_the_means_over_seeds_and_lies_in_its_interval(result
     assert cell["low"] < cell["difference"] < cell["high"]
     back = find_cell(compare_results(more, results), rank=4)
     assert back["difference"] == pytest.approx(-3 / 15)
-    full = find_cell(compare_results(results, more), category="full at 0.0001")
+    full = find_cell(compare_results(results, more), category="full adamw all at 0.0001")
     assert full["a"]["rate"] == full["b"]["rate"] == pytest.approx(2 / 15)
 
 

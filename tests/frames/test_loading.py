@@ -90,9 +90,11 @@ def test_the_reason_of_an_unscored_answer_is_beside_it(frames):
 
 def test_curves_are_the_means_of_their_seeds(frames):
     key = ["outcome", "role", "rank", "question_set", "judge"]
-    points = frames.curves[frames.curves["category"] == "rank"]
+    at_end = frames.curves[frames.curves["reading"] == "end"]
+    points = at_end[at_end["category"] == "rank"]
     told = points.set_index(key)["rate"].to_dict()
-    lora_seeds = frames.seeds[frames.seeds["category"] == "rank"]
+    seeds_at_end = frames.seeds[frames.seeds["reading"] == "end"]
+    lora_seeds = seeds_at_end[seeds_at_end["category"] == "rank"]
     counted = lora_seeds.groupby(key, observed=True)["rate"].mean().to_dict()
     assert len(told) == 3 * 2 * 2
     assert counted == pytest.approx(told)

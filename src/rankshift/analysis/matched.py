@@ -171,7 +171,9 @@ def _annotate_cell(
     place: dict[str, Any], read: dict[str, Any] | None, readings: dict[str, Reading]
 ) -> dict[str, Any]:
     identity = {key: place[key] for key in IDENTITY if key in place}
-    nobody = dict.fromkeys(place) | {"num_seeds": 0, "seeds": [], "note": "no seed is read here"}
+    nobody = _read_nobody(place)
+    if place.get("misaligned_of_all"):
+        nobody["misaligned_of_all"] = _read_nobody(place["misaligned_of_all"])
     cell = (read or nobody) | identity
     seeds = []
     for seed in cell["seeds"] or ():
@@ -189,6 +191,11 @@ def _annotate_cell(
         "censored": [_tell(seed, r) for seed, r in missing if r.row is None and r.is_censored],
         "refused": [_tell(seed, r) for seed, r in missing if r.row is None and not r.is_censored],
     }
+
+
+def _read_nobody(place: dict[str, Any]) -> dict[str, Any]:
+    """Give a cell of which no seed is read; its keys are those of any other."""
+    return dict.fromkeys(place) | {"num_seeds": 0, "seeds": [], "note": "no seed is read here"}
 
 
 def _identify(cell: dict[str, Any]) -> tuple[Any, ...]:

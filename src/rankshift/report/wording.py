@@ -87,7 +87,7 @@ def name_setting(curve: dict[str, Any]) -> str:
 
 def _name_variants(curve: dict[str, Any]) -> list[str]:
     """Name what sets a curve's arms apart besides their step size: usually nothing."""
-    words = ["A frozen"] if curve.get("trains_a") is False else []
+    words = ["frozen A"] if curve.get("trains_a") is False else []
     if curve.get("truncated_to") is not None:
         words.append(f"cut to rank {curve['truncated_to']}")
     if curve.get("norm_to") is not None:
