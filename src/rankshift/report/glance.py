@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from rankshift.analysis.rates import DEFAULT
+from rankshift.analysis.robustness import name_thresholds
 from rankshift.report.wording import join_words
 
 Fact = tuple[str, str]
@@ -27,8 +29,10 @@ def list_facts(results: dict[str, Any]) -> list[Fact]:
         facts.insert(0, ("Is there a peak?", peak["verdict"]))
     robustness = results.get("robustness")
     if robustness and robustness["rows"]:
-        same = sum(row["verdict"] == robustness["primary_verdict"] for row in robustness["rows"])
-        facts.insert(1, ("Same verdict in", f"{same} of {len(robustness['rows'])} variants"))
+        own = name_thresholds(DEFAULT)  # the study's own choice, in the grid for its looks
+        variants = [row for row in robustness["rows"] if row["setting"] != own]
+        same = sum(row["verdict"] == robustness["primary_verdict"] for row in variants)
+        facts.insert(1, ("Same verdict in", f"{same} of {len(variants)} variants"))
     registered = results.get("preregistration")
     if registered:
         facts.append(("Pre-registered", f"SHA-256 {registered['sha256'][:12]}…"))
