@@ -45,6 +45,17 @@ def test_crossings_that_may_come_are_counted_for_arms_that_are_yet_to_train(writ
     assert more == fewer + 2 * trained
 
 
+def test_what_is_made_of_a_finetune_that_is_yet_to_cross_may_cross_as_often(write_study, tmp_path):
+    study = read_study(write_study())
+    training = replace(study.training, crossings=(0.5, 0.9))
+    data = replace(study.data, floor=0.1, twin_floor=0.1)
+    derived = Derived(norms=(1.0,))
+    resolved, groups = resolve(write_study, tmp_path, training=training, data=data, derived=derived)
+    later = list_todo(groups, resolved, derived=True)
+    made = sum(arm.is_derived for arm in resolved.arms.values())
+    assert sum(todo.answers for todo in later) == made * (len(training.checkpoints) + 2)
+
+
 def test_nothing_is_made_of_a_finetune_that_stopped(write_study, tmp_path):
     resolved, groups = resolve(write_study, tmp_path, derived=Derived(norms=(1.0,)))
     (group,) = [g for g in groups if len(g.arms) > 1 and resolved.arms[g.arms[0]].is_derived][:1]

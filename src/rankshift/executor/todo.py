@@ -11,6 +11,7 @@ from rankshift.completion import (
     list_held_out_sets,
     make_due_recipe,
 )
+from rankshift.derivation import find_source_id
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy
 from rankshift.executor.waves import find_open_waves
@@ -55,10 +56,18 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
         due.append(find_due_steps(files, recipe))
     every = [resolved.run.arm(name) for name in due_arms]
     answers = sum(map(len, find_open_waves(every, due, resolved.evaluation)))
-    if train and resolved.arms[group.arms[0]].is_trained:
-        answers += len(group.arms) * count_crossings(study.training)
+    coming = sum(_may_cross(resolved, name) for name in due_arms) if train else 0
+    answers += coming * count_crossings(study.training)
     group = replace(group, arms=tuple(due_arms))
     return Todo(group, train, answers) if train or answers else None
+
+
+def _may_cross(resolved: ResolvedStudy, name: str) -> bool:
+    """Say whether an arm, or the finetune that it is made of, is yet to be trained to its end."""
+    arm = resolved.arms[name]
+    source = find_source_id(arm, resolved.study, resolved.parts.fingerprints)
+    is_made = resolved.run.arm(source or name).provenance_path.exists()
+    return arm.has_steps and not (arm.is_derived and is_made)
 
 
 def count_crossings(training: Training) -> int:
