@@ -17,6 +17,7 @@ from rankshift.report.answers import AnswerSample
 from rankshift.report.headline import write_headline
 from rankshift.report.page import ANSWER_FILE, render_page, write_page
 from rankshift.report.settings import flatten
+from rankshift.report.traits import draw_traits
 from rankshift.runs import StudyRun
 from rankshift.study import GivenModel
 from tests.rich_results import SENTENCE, enrich
@@ -296,3 +297,25 @@ def test_headings_are_in_order_and_there_is_one_of_the_first_level(rich_page: st
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_cut_and_scaled_updates_have_figures_of_their_own_and_are_in_none_of_trained_arms(
+    results: dict[str, Any],
+):
+    (curve,) = (c for c in results["curves"][:1])
+    cut = curve | {"truncated_to": 1, "norm_to": None}
+    made = [
+        row | {"arm": f"cut-{at}", "label": f"{row['label']} cut", "source_arm": row["arm"]}
+        for at, row in enumerate(results["arms"])
+        if row["method"] == "lora"
+    ]
+    plain = PageReader(render_page(results, AnswerSample()))
+    both = results | {"derived_curves": [cut], "arms": [*results["arms"], *made]}
+    page = PageReader(render_page(both, AnswerSample()))
+    assert "Updates cut and scaled afterwards" in page.text
+    assert "Updates cut and scaled afterwards" not in plain.text
+    assert "cut to rank 1" in page.text
+    with_made, trained = draw_traits(both), draw_traits(results)
+    assert with_made is not None
+    assert trained is not None
+    assert with_made.rows == trained.rows

@@ -91,6 +91,7 @@ def draw_tradeoff(results: dict[str, Any]) -> Chart | None:
         for row in results["arms"]
         if row["role"] in ("base", "task")
         and row["task_held_out_loss"] is not None
+        and row.get("source_arm") is None
         and row["rates"]["misaligned_given_coherent"]["rate"] is not None
     ]
     trained = [row for row in rows if row["method"] not in ("base", *GIVEN)]

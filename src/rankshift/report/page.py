@@ -193,6 +193,10 @@ def _draw_all(results: dict[str, Any]) -> Charts:
         "others": draw_shares(others, Shares("other-questions", GIVEN, is_asked_named=True)),
         "matched": draw_matched(results),
         "excess": draw_excess(results),
+        "derived": draw_shares(
+            pair_twins(results.get("derived_curves") or ()),
+            Shares("updates-cut-or-scaled", GIVEN, is_asked_named=True),
+        ),
         "code": draw_shares(
             code, Shares("insecure-code", "Insecure, of judged code", is_asked_named=True)
         ),

@@ -63,6 +63,7 @@ def draw_traits(results: dict[str, Any]) -> Chart | None:
         for row in results["arms"]
         if row["role"] == "task"
         and row["method"] not in GIVEN
+        and row.get("source_arm") is None
         and is_final(row, results["study"]["last_step"])
         and row["rates"]["misaligned_given_coherent"]["rate"] is not None
     ]
