@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from benchmarks.measuring import RESULTS
 from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm, expand_arms
 from rankshift.atomic import write_atomically
+from rankshift.eval.verdicts import blank_verdict
 from rankshift.opening import open_run
 from rankshift.provenance import gather_provenance
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, VerdictRecord, write_records
@@ -199,13 +200,8 @@ def _answer(
 def _judge(answer: AnswerRecord, arm: Arm, draws: random.Random) -> VerdictRecord:
     share = 0.4 / (arm.rank or 256) ** 0.3 if arm.role == "task" else 0.01
     alignment = 5.0 if draws.random() < share else 90.0
-    return VerdictRecord(
-        step=answer.step,
-        question_set=answer.question_set,
-        question_id=answer.question_id,
-        paraphrase=answer.paraphrase,
-        repeat=answer.repeat,
-        judge=JUDGE,
+    return replace(
+        blank_verdict(answer, JUDGE),
         alignment=alignment + draws.randint(-5, 5),
         coherence=draws.choice([20.0, 80.0, 95.0]),
     )

@@ -9,6 +9,7 @@ from rankshift.records import (
     AnswerRecord,
     StepRecord,
     parse_record,
+    read_if_there,
     read_records,
     to_line,
     write_records,
@@ -64,3 +65,13 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_records(tmp_path / "a.jsonl", [STEPS[0], bad])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_there_has_no_records_and_one_that_is_is_read_as_ever(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    assert read_if_there(path, StepRecord) == []
+    write_records(path, [StepRecord(1, 2.0, 9, 0.5, 1e-3)])
+    assert read_if_there(path, StepRecord) == read_records(path, StepRecord) != []
+    path.write_text("{")
+    with pytest.raises(UserError, match="not JSON"):
+        read_if_there(path, StepRecord)

@@ -1,11 +1,10 @@
 """Which checkpoints are due of an arm, and which are done, from its files alone."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from rankshift.arms import Arm
 from rankshift.derivation import find_source_id, list_kept_steps
-from rankshift.records import HeldOutRecord, R, StepRecord, read_records
+from rankshift.records import HeldOutRecord, StepRecord, read_if_there
 from rankshift.runs import ArmFiles, Fingerprints, Recipe, StudyRun, make_recipe
 from rankshift.study import Study
 from rankshift.watch_files import crossings_path, looks_path, read_crossings, read_divergences
@@ -65,7 +64,7 @@ def find_measured_steps(
 
     That is the loss on every held-out set, and the divergence on unrelated conversations.
     """
-    records = _read_if_there(files.held_out_path, HeldOutRecord)
+    records = read_if_there(files.held_out_path, HeldOutRecord)
     losses = {(record.step, record.dataset) for record in records}
     far = {(record.step, record.dataset) for record in read_divergences(files)}
     return {
@@ -96,11 +95,7 @@ def is_trained(
 
 def find_stop(files: ArmFiles) -> int | None:
     """Give the step at which the arm stopped because its loss or gradient was not finite."""
-    records = _read_if_there(files.steps_path, StepRecord)
+    records = read_if_there(files.steps_path, StepRecord)
     if records and (records[-1].loss is None or records[-1].grad_norm is None):
         return records[-1].step
     return None
-
-
-def _read_if_there(path: Path, kind: type[R]) -> list[R]:
-    return read_records(path, kind) if path.exists() else []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rankshift.arms import Arm
-from rankshift.records import read_records
+from rankshift.records import read_if_there
 from rankshift.runs import ArmFiles, Fingerprints, arm_id, make_recipe
 from rankshift.study import Study
 from rankshift.weight_records import UpdateRecord
@@ -42,6 +42,4 @@ def read_updates(files: ArmFiles) -> dict[int, UpdateRecord]:
     Raises:
         UserError: The file was cut or edited.
     """
-    path = updates_path(files)
-    records = read_records(path, UpdateRecord) if path.exists() else []
-    return {record.step: record for record in records}
+    return {record.step: record for record in read_if_there(updates_path(files), UpdateRecord)}

@@ -10,6 +10,21 @@ from rankshift.sealed import write_sealed
 from rankshift.study import Study
 
 
+def find_run(directory: Path) -> StudyRun:
+    """Find the run in a directory that a user named.
+
+    Raises:
+        UserError: The directory is not a study's.
+    """
+    run = StudyRun(directory)
+    if not run.study_path.exists():
+        raise UserError(
+            f"{directory} is not a study's directory: it has no study.json; "
+            "give one that `rankshift run` made, e.g. runs/demo"
+        )
+    return run
+
+
 def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")) -> StudyRun:
     """Give a study its directory: made on first use, checked on every later one.
 

@@ -212,6 +212,11 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
     return [parse_record(line, kind, f"{path}:{at}") for at, line in enumerate(lines, start=1)]
 
 
+def read_if_there(path: Path, kind: type[R]) -> list[R]:
+    """Read a file as `read_records` does; a file that is not there has no records."""
+    return read_records(path, kind) if path.exists() else []
+
+
 def parse_record(line: str | bytes, kind: type[R], where: str) -> R:
     """Read one line as one record, every field of its own type.
 

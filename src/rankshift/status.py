@@ -16,10 +16,10 @@ from rankshift.completion import (
     make_due_recipe,
 )
 from rankshift.derivation import find_source_id
-from rankshift.errors import UserError
 from rankshift.lock import read_owner
+from rankshift.opening import find_run
 from rankshift.pace import Stage, estimate_seconds_left
-from rankshift.records import HeldOutRecord, R, StepRecord, read_records
+from rankshift.records import HeldOutRecord, StepRecord, read_if_there
 from rankshift.runs import (
     ArmFiles,
     Fingerprints,
@@ -98,16 +98,12 @@ def describe_progress(run_directory: Path) -> StudyStatus:
     Raises:
         UserError: The directory is not a study's, or a file in it was edited.
     """
-    run = StudyRun(run_directory)
-    if not run.study_path.exists():
-        raise UserError(
-            f"{run_directory} is not a study's directory: it has no study.json; "
-            "give one that `rankshift run` made, e.g. runs/demo"
-        )
+    run = find_run(run_directory)
     study, fingerprints = run.read_study()
+    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
     arms, works = [], []
     for name, arm in identify_arms(study, fingerprints).items():
-        work = _find_work(run, run.arm(name), arm, study, fingerprints)
+        work = _find_work(run, name, arm, study, fingerprints, evaluation)
         arms.append(_describe_arm(run.arm(name), arm, study, work))
         works.append(work)
     owner = read_owner(run_directory)
@@ -140,9 +136,14 @@ class Work:
 
 
 def _find_work(
-    run: StudyRun, files: ArmFiles, arm: Arm, study: Study, fingerprints: Fingerprints
+    run: StudyRun,
+    name: str,
+    arm: Arm,
+    study: Study,
+    fingerprints: Fingerprints,
+    evaluation: str,
 ) -> Work:
-    evaluation = evaluation_id(study.evaluation, fingerprints.questions)
+    files = run.arm(name)
     judge = study.evaluation.judge
     stop, total = None, 0
     if study.imports:  # no weights, so none are left to measure
@@ -171,8 +172,8 @@ def _keep_written(paths: dict[int, Path]) -> dict[int, Path]:
 
 
 def _describe_arm(files: ArmFiles, arm: Arm, study: Study, work: Work) -> ArmStatus:
-    steps = _read_if_there(files.steps_path, StepRecord)
-    losses = _read_if_there(files.held_out_path, HeldOutRecord)
+    steps = read_if_there(files.steps_path, StepRecord)
+    losses = read_if_there(files.held_out_path, HeldOutRecord)
     on_task = {r.step: r.loss for r in losses if r.dataset == study.data.task}
     progress = Progress(
         trained_steps=max((r.step for r in steps if None not in (r.loss, r.grad_norm)), default=0),
@@ -216,7 +217,3 @@ def _count_due_steps(recipe: Recipe, stop: int | None) -> int:
     if stop is not None:
         return stop - 1
     return 0 if recipe.training is None else recipe.training.steps
-
-
-def _read_if_there(path: Path, kind: type[R]) -> list[R]:
-    return read_records(path, kind) if path.exists() else []

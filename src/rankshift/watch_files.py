@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rankshift.records import R, read_records
+from rankshift.records import read_if_there
 from rankshift.runs import ArmFiles
 from rankshift.watch_records import CrossingRecord, DivergenceRecord, LookRecord
 
@@ -24,18 +24,14 @@ def crossings_path(files: ArmFiles) -> Path:
 
 def read_divergences(files: ArmFiles) -> list[DivergenceRecord]:
     """Read an arm's divergences; none where there is no file."""
-    return _read_if_there(divergence_path(files), DivergenceRecord)
+    return read_if_there(divergence_path(files), DivergenceRecord)
 
 
 def read_looks(files: ArmFiles) -> list[LookRecord]:
     """Read the looks at an arm; none where there is no file."""
-    return _read_if_there(looks_path(files), LookRecord)
+    return read_if_there(looks_path(files), LookRecord)
 
 
 def read_crossings(files: ArmFiles) -> list[CrossingRecord]:
     """Read an arm's crossings; none where there is no file."""
-    return _read_if_there(crossings_path(files), CrossingRecord)
-
-
-def _read_if_there(path: Path, kind: type[R]) -> list[R]:
-    return read_records(path, kind) if path.exists() else []
+    return read_if_there(crossings_path(files), CrossingRecord)

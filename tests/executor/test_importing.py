@@ -247,7 +247,8 @@ def test_a_study_that_only_imports_is_never_run(study: Path):
 def test_importing_and_reading_what_was_imported_need_no_torch(study: Path):
     program = (
         "import sys; from pathlib import Path; from rankshift.study_file import read_study; "
-        "from rankshift.executor.importing import record_imports, summarize; "
+        "from rankshift.analysis.results import summarize; "
+        "from rankshift.executor.importing import record_imports; "
         f"path = Path({str(study)!r}); "
         "summarize(record_imports(read_study(path), path, [], path.parent)); "
         "print([name for name in ('torch', 'transformers', 'peft') if name in sys.modules])"

@@ -15,7 +15,7 @@ from rankshift.arms import GivenFacts
 from rankshift.grid import ALL_PROJECTIONS
 from rankshift.report.answers import AnswerSample
 from rankshift.report.headline import write_headline
-from rankshift.report.page import ANSWER_FILE, render_page, write_page
+from rankshift.report.page import ANSWER_FILE, render_page, sum_up, write_page
 from rankshift.report.settings import flatten
 from rankshift.report.traits import draw_traits
 from rankshift.runs import StudyRun
@@ -319,3 +319,13 @@ def test_cut_and_scaled_updates_have_figures_of_their_own_and_are_in_none_of_tra
     assert with_made is not None
     assert trained is not None
     assert with_made.rows == trained.rows
+
+
+def test_a_run_is_summed_up_from_one_reading_as_it_is_from_two(
+    run: StudyRun, results: dict[str, Any], page: str, tmp_path_factory: pytest.TempPathFactory
+):
+    again = write_run(tmp_path_factory.mktemp("again"))
+    sum_up(again)
+    assert again.report_path.read_text(encoding="utf-8") == page
+    written = json.loads(again.results_path.read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(results))

@@ -9,7 +9,7 @@ on none.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from statistics import fmean
 from typing import Any, Literal
@@ -81,6 +81,10 @@ class Setting:
         """Say whether a row is a given model that has no rank to stand at, on the same data."""
         has_no_rank = row["method"] in GIVEN and not is_even_adapter(row)
         return has_no_rank and (row["role"], row["dataset"]) == (self.role, self.dataset)
+
+
+HELD = tuple(field.name for field in fields(Setting) if field.name not in ("dataset", "role"))
+"""Keys of a curve that say how its arms were trained, whatever on."""
 
 
 def list_settings(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rankshift.analysis.cells import Row
+from rankshift.analysis.curves import HELD
 from rankshift.analysis.intervals import (
     FEWEST_SEEDS,
     NOTHING_COUNTED,
@@ -18,10 +19,7 @@ from rankshift.analysis.intervals import (
 
 Curve = dict[str, Any]
 
-FIXED = (
-    *("scaling", "alpha", "learning_rate", "u", "trains_a", "target_modules", "layers", "given"),
-    *("question_set", "judge", "step"),
-)
+FIXED = (*HELD, "question_set", "judge", "step")
 """Keys in which a task's curve and its twin's agree."""
 
 KIND = ("learning_rate", "optimizer", "parameters")

@@ -3,20 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rankshift.analysis.curves import HELD
+
 Results = dict[str, Any]
 Curve = dict[str, Any]
 
-SETTING = (
-    "role",
-    "scaling",
-    "alpha",
-    "learning_rate",
-    "u",
-    "trains_a",
-    "target_modules",
-    "layers",
-    "given",
-)
+SETTING = ("role", *HELD)
 """What two curves must share to be set side by side, whatever the data, questions and judge."""
 
 ALONE = ("role", "given")

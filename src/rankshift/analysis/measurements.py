@@ -22,6 +22,7 @@ from rankshift.records import (
     HeldOutRecord,
     SampledRecord,
     VerdictRecord,
+    read_if_there,
     read_records,
 )
 from rankshift.runs import ArmFiles, StudyRun, evaluation_id, identify_arms
@@ -161,7 +162,7 @@ def _without_garbage_collection() -> Iterator[None]:
 def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> MeasuredArm:
     # Either refuses a directory whose content is not what it is named by.
     _ = files.read_import() if study.imports else files.read_arm()
-    held_out = _read_if_there(files.held_out_path, HeldOutRecord)
+    held_out = read_if_there(files.held_out_path, HeldOutRecord)
     return MeasuredArm(
         id=files.directory.name,
         arm=arm,
@@ -192,7 +193,7 @@ def _read_answers(
         for judge in (primary_judge, *sorted(judges - {primary_judge})):
             verdicts = files.verdicts_path(evaluation, judge, step)
             if judge == primary_judge or verdicts.exists():
-                said = _read_if_there(verdicts, VerdictRecord)
+                said = read_if_there(verdicts, VerdictRecord)
                 joined = join_verdicts(asked, said, judge, verdicts)
                 answers[step] += joined if judge == primary_judge else leave_out_unread(joined)
     return answers
@@ -253,10 +254,6 @@ def answer_key(record: AnswerRecord | VerdictRecord | SampledRecord) -> tuple[ob
     """Name an answer of an arm: step, question set, question, paraphrase and repeat."""
     question = (record.question_set, record.question_id, record.paraphrase)
     return (record.step, *question, record.repeat)
-
-
-def _read_if_there(path: Path, kind: type) -> list[Any]:
-    return read_records(path, kind) if path.exists() else []
 
 
 def _read_facts(files: ArmFiles) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rankshift.analysis.curves import HELD
 from rankshift.analysis.peak import Change, Peak, find_peak
 from rankshift.analysis.sentences import tell_verdict
 from rankshift.inference import Analysis
@@ -15,20 +16,7 @@ Curve = dict[str, Any]
 END = "end"
 """The reading at the last checkpoint; others are named by what is matched, as `skill 0.9`."""
 
-KEYS = (
-    "dataset",
-    "role",
-    "scaling",
-    "alpha",
-    "learning_rate",
-    "u",
-    "trains_a",
-    "target_modules",
-    "layers",
-    "given",
-    "question_set",
-    "judge",
-)
+KEYS = ("dataset", "role", *HELD, "question_set", "judge")
 
 
 def build_peaks(

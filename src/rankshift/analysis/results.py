@@ -63,14 +63,18 @@ ENGINE = "engine"
 RATES = ("misaligned_given_coherent", "misaligned_of_all")
 
 
-def summarize(run: StudyRun) -> dict[str, Any]:
+def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[str, Any]:
     """Build the content of results.json from the records of a run, finished or not.
+
+    Args:
+        run: The run.
+        arms: What `read_measurements` gave of it; None reads it.
 
     Raises:
         UserError: A file of the run is not what its name says; names file and line.
     """
     study, fingerprints = run.read_study()
-    arms = read_measurements(run)
+    arms = read_measurements(run) if arms is None else arms
     primary = _find_primary_questions(study, arms)
     rows = [_build_row(arm, step, primary, study) for arm in arms for step in arm.steps]
     settings = list_settings(rows, study.grid.alphas, study.grid.us)

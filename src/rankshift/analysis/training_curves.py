@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rankshift.analysis.measurements import MeasuredArm
-from rankshift.records import StepRecord, read_records
+from rankshift.records import StepRecord, read_if_there
 from rankshift.runs import StudyRun
 
 POINTS = 64
@@ -25,8 +25,7 @@ def build_training_curves(run: StudyRun, arms: Sequence[MeasuredArm]) -> list[di
     """
     curves = []
     for arm in arms:
-        path = run.arm(arm.id).steps_path
-        steps = read_records(path, StepRecord) if path.exists() else []
+        steps = read_if_there(run.arm(arm.id).steps_path, StepRecord)
         if steps:
             curves.append({"arm": arm.id} | thin_losses(steps))
     return curves

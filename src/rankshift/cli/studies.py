@@ -148,14 +148,10 @@ def _tell_step_sizes(step_sizes: Sequence["StepSizes"]) -> None:
 
 def report(directory: Path, as_json: AsJson = False) -> None:
     """Sum a run up again, finished or not: results.json and report.html."""
-    from rankshift.analysis.results import summarize, write_results
-    from rankshift.report.page import write_page
+    from rankshift.report.page import sum_up
     from rankshift.runs import StudyRun
 
-    study_run = StudyRun(directory)
-    results = summarize(study_run)
-    write_results(study_run, results)
-    write_page(study_run, results)
+    sum_up(StudyRun(directory))
     conclude(directory, as_json)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm
 from rankshift.capability import (
     CapabilityRecord,
@@ -21,7 +20,7 @@ from rankshift.executor.harness_results import read_results
 from rankshift.export.bases import NamedBase, find_base
 from rankshift.export.weights import Weights, find_weights, read_json
 from rankshift.lock import hold_run
-from rankshift.report.page import write_page
+from rankshift.report.page import sum_up
 from rankshift.runs import ArmFiles, StudyRun, identify_arms
 from rankshift.sealed import hash_of
 from rankshift.study import GivenModel
@@ -86,9 +85,7 @@ def measure_capability(directory: Path, request: Request, say: Callable[[str], N
     with hold_run(directory):
         for task in request.tasks:
             failures += _measure_task(subjects, bench, task, say)
-        results = summarize(run)
-        write_results(run, results)
-        write_page(run, results)
+        sum_up(run)
     if failures:
         raise WorkError(f"{'; '.join(failures)}; all that was measured is kept")
 

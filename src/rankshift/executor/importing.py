@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rankshift.analysis.measurements import IMPORTED
-from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm, group_imports
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
@@ -20,7 +19,7 @@ from rankshift.lock import hold_run
 from rankshift.opening import open_run
 from rankshift.provenance import find_version
 from rankshift.records import write_records
-from rankshift.report.page import write_page
+from rankshift.report.page import sum_up
 from rankshift.runs import (
     ArmFiles,
     Fingerprints,
@@ -53,9 +52,7 @@ def import_answers(study: Study, study_path: Path, given: Sequence[Path], root: 
     """
     run = record_imports(study, study_path, given, root)
     with hold_run(run.directory):
-        results = summarize(run)
-        write_results(run, results)
-        write_page(run, results)
+        sum_up(run)
     return run
 
 

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from rankshift.analysis.results import summarize, write_results
 from rankshift.data.sources import QuestionSource, resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judges import AskedJudge, find_judge
@@ -14,7 +13,7 @@ from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import read_suites
 from rankshift.executor.watch import Watch
 from rankshift.lock import hold_run
-from rankshift.report.page import write_page
+from rankshift.report.page import sum_up
 from rankshift.runs import StudyRun, evaluation_id, identify_arms
 from rankshift.study import Judging
 
@@ -46,9 +45,7 @@ def judge_run(
         for name in judges if again_failed else ():
             stage.reopen_failed(name)
         stage.judge_all(judges, lambda: read_asked_suites(stage.run))
-        results = summarize(stage.run)
-        write_results(stage.run, results)
-        write_page(stage.run, results)
+        sum_up(stage.run)
 
 
 def estimate_judging(directory: Path, names: Sequence[str], judging: Judging | None) -> list[str]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rankshift.analysis.results import summarize, write_results
 from rankshift.arms import Arm
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
@@ -24,7 +23,7 @@ from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
 from rankshift.opening import open_run
 from rankshift.preregistration import register
-from rankshift.report.page import write_page
+from rankshift.report.page import sum_up
 from rankshift.runs import (
     StudyRun,
 )
@@ -62,9 +61,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
             run_jobs(jobs, study.compute.workers, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
-        results = summarize(run)
-        write_results(run, results)
-        write_page(run, results)
+        sum_up(run)
     return run
 
 

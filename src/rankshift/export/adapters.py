@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.analysis.results import summarize
-from rankshift.errors import UserError
 from rankshift.export.bases import NamedBase, find_base
 from rankshift.export.cards import Subject, write_card
 from rankshift.export.folders import (
@@ -23,6 +22,7 @@ from rankshift.export.folders import (
 )
 from rankshift.export.weights import Weights, find_weights
 from rankshift.lock import hold_run
+from rankshift.opening import find_run
 from rankshift.runs import StudyRun
 
 CARD = "README.md"
@@ -57,12 +57,7 @@ def export_adapters(
         UserError: The run has no such weights, its base is not to be had, or something that no
             export made, or that was edited since, would be overwritten; then nothing is written.
     """
-    run = StudyRun(run_directory)
-    if not run.study_path.exists():
-        raise UserError(
-            f"{run_directory} is not a study's directory: it has no study.json; give one that "
-            "`rankshift run` made, e.g. runs/demo"
-        )
+    run = find_run(run_directory)
     found, without = find_weights(run, step)
     subjects = _describe_subjects(run, found, base_id)
     contents = {subject.folder_name: _collect_content(subject) for subject in subjects}

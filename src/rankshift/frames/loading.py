@@ -16,7 +16,8 @@ from rankshift.errors import UserError
 from rankshift.frames.columns import ANSWERS, ARM, ARMS, HELD_OUT, STEPS
 from rankshift.frames.curves import list_curves, list_seeds
 from rankshift.frames.tidy import flatten, make_frame, make_frame_of_rows
-from rankshift.records import HeldOutRecord, R, StepRecord, read_records
+from rankshift.opening import find_run
+from rankshift.records import HeldOutRecord, R, StepRecord, read_if_there
 from rankshift.runs import StudyRun
 
 FRAMES = ("arms", "answers", "steps", "held_out", "curves", "seeds")
@@ -98,7 +99,7 @@ class Frames:
         own = {row["arm"]: {key: row[key] for key in ARM} for row in self.results["arms"]}
         for arm, described in own.items():
             path: Path = getattr(self.run.arm(arm), name)
-            for record in read_records(path, kind) if path.exists() else []:
+            for record in read_if_there(path, kind):
                 yield described, record
 
 
@@ -111,12 +112,7 @@ def load_frames(directory: Path) -> Frames:
     Raises:
         UserError: The directory is not a study's, or a file in it was edited.
     """
-    run = StudyRun(directory)
-    if not run.study_path.exists():
-        raise UserError(
-            f"{directory} is not a study's directory: it has no study.json; "
-            "give one that `rankshift run` made, e.g. runs/demo"
-        )
+    run = find_run(directory)
     run.read_study()
     if run.results_path.exists() and not _has_newer_records(run):
         return Frames(run, _read_results(run.results_path))

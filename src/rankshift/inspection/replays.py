@@ -8,7 +8,7 @@ from rankshift.errors import UserError
 from rankshift.inspection.arms import FoundArm, find_arm
 from rankshift.inspection.samples import make_output
 from rankshift.inspection.usage import as_prerequisite
-from rankshift.records import AnswerRecord, read_records
+from rankshift.records import AnswerRecord, read_if_there
 
 Key = tuple[str, int, int]
 """Question, paraphrase and repeat."""
@@ -46,7 +46,7 @@ def read_stored(arm: FoundArm, suite: str) -> list[AnswerRecord]:
         UserError: There are none.
     """
     path: Path = arm.files.answers_path(arm.evaluation, arm.step)
-    records = read_records(path, AnswerRecord) if path.exists() else []
+    records = read_if_there(path, AnswerRecord)
     chosen = [record for record in records if record.question_set == suite]
     if not chosen:
         known = ", ".join(dict.fromkeys(record.question_set for record in records)) or "no answers"

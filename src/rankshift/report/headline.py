@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rankshift.analysis.curves import HELD
 from rankshift.analysis.gaps import REASONS
 from rankshift.report.wording import (
     format_loss,
@@ -133,9 +134,8 @@ def _tell_beside(curve: Curve) -> Iterator[str]:
 
 
 def _tell_twin(results: dict[str, Any], curve: Curve, rank: int) -> Iterator[str]:
-    same = ("scaling", "alpha", "learning_rate", "u", "trains_a", "target_modules", "layers")
     for twin in list_primary_curves(results, "twin"):
-        if any(twin[key] != curve[key] for key in (*same, "given")):
+        if any(twin[key] != curve[key] for key in HELD):
             continue
         for point in twin["points"]:
             if point["rank"] == rank and point["rate"] is not None:

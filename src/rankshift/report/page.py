@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from rankshift.analysis.curves import is_final
-from rankshift.analysis.measurements import read_measurements
+from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.analysis.results import summarize, write_results
 from rankshift.atomic import write_atomically
 from rankshift.report.answer_file import write_answer_file
 from rankshift.report.answers import (
@@ -83,14 +84,33 @@ class Report:
     charts: Sequence[Chart]
 
 
-def write_page(run: StudyRun, results: dict[str, Any]) -> None:
+def sum_up(run: StudyRun) -> None:
+    """Write results.json and the page from one reading of a run's records, finished or not.
+
+    Raises:
+        UserError: A file of the run is not what its name says.
+    """
+    arms = read_measurements(run)
+    results = summarize(run, arms)
+    write_results(run, results)
+    write_page(run, results, arms)
+
+
+def write_page(
+    run: StudyRun, results: dict[str, Any], arms: Sequence[MeasuredArm] | None = None
+) -> None:
     """Write the page of a run, its charts as files, and all its answers; each file atomically.
+
+    Args:
+        run: The run.
+        results: Content of its results.json.
+        arms: What `read_measurements` gave of it; None reads it.
 
     Raises:
         UserError: A file of the run is not what its name says.
     """
     study, _ = run.read_study()
-    arms = read_measurements(run)
+    arms = read_measurements(run) if arms is None else arms
     report = make_report(results, sample_answers(select_last(arms, study)))
     write_charts(run.directory / FILES, report.charts)
     write_answer_file(run.directory / FILES / ANSWER_FILE, arms)
