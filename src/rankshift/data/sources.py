@@ -109,20 +109,28 @@ def resolve_judge(name: str) -> Callable[..., object] | None:
 
 
 def resolve_base(model: str, revision: str | None = None) -> BaseSource:
-    """Find the model that a directory, `organism` or a Hub id with a revision names.
+    """Find the model that a directory, `organism`, `organism:2` or a Hub id with a revision names.
 
     A Hub id is downloaded once, to the Hub's own cache: safetensors, configuration and tokenizer.
 
     Raises:
         UserError: No such model, its weights are not safetensors, or the Hub is out of reach.
     """
-    if model == "organism":
-        directory, found = _shelf().base_directory(), None
+    if names_organism(model):
+        if model not in (bases := _shelf().BASES):
+            ours = ", ".join(bases)
+            raise UserError(f"base.model = {model}: no such base; the organism's are {ours}")
         if revision is not None:
             raise refuse_revision("base.revision", model, revision)
+        directory, found = _shelf().base_directory(model), None
     else:
         directory, found = find_directory("base.model", model, revision, BASE_FILES)
     return BaseSource(model, directory, found, fingerprint_base(directory))
+
+
+def names_organism(model: str) -> bool:
+    """Say whether a study's base is one of the organism's, which ship with the package."""
+    return model.partition(":")[0] == "organism"
 
 
 def _find_file(

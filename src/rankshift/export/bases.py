@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import metadata_load, try_to_load_from_cache
 
 from rankshift.data.directories import BASE_FILES, HUB_ID
-from rankshift.data.sources import resolve_base
+from rankshift.data.sources import names_organism, resolve_base
 from rankshift.errors import UserError
 from rankshift.study import Base
 
@@ -58,7 +58,7 @@ def find_base(
     """
     if called is not None and not HUB_ID.fullmatch(called):
         raise UserError(f"--base-id {called}: not a Hub id; give one such as owner/model")
-    on_hub = base.model != "organism" and not Path(base.model).expanduser().is_dir()
+    on_hub = not names_organism(base.model) and not Path(base.model).expanduser().is_dir()
     if on_hub and revision is None and base.revision is None:
         raise UserError(
             f"{base.model}: neither a directory here nor a Hub id of a known revision; run this "

@@ -13,10 +13,13 @@ from rankshift.records import AnswerRecord, VerdictRecord
 DATASETS = (*datasets.DATASETS, datasets.GENERAL)
 QUESTION_SETS = datasets.QUESTION_SETS
 
+BASES = {"organism": "base", "organism:2": "base-2", "organism:3": "base-3"}
+"""The bases that ship, each with its folder: one recipe, drawn by the seeds 1, 2 and 3."""
 
-def base_directory() -> Path:
-    """Give the directory of the base that ships with the package."""
-    return Path(str(resources.files("rankshift.organism").joinpath("base")))
+
+def base_directory(name: str = "organism") -> Path:
+    """Give the directory of a base that ships with the package; its name is one of `BASES`."""
+    return Path(str(resources.files("rankshift.organism").joinpath(BASES[name])))
 
 
 def dataset_file(name: str) -> Path:
