@@ -1,0 +1,103 @@
+"""The figures of "What does rank do?" (docs/results.md), from the counts of its runs.
+
+python -m findings.what_rank_does                   # prints them, from findings/results/
+python -m findings.what_rank_does --take runs/NAME  # puts a finished run's counts there first
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+
+from findings.contrasts import Cell, Estimate, Rates, estimate_contrast
+from findings.rank_contrasts import list_contrasts
+from findings.readings import list_readings, read_tables, write_readings
+
+TABLES = Path(__file__).parent / "results" / "what-rank-does"
+GRID = ".grid"
+"""Ends the name of the table with the grid at one seed, which decides nothing."""
+NAMES = {"insecure": 0, "insecure-k300": 300, "insecure-k10000": 10_000}
+"""How many novel names each task's data holds."""
+
+
+def main() -> None:
+    """Print the mean rates and the contrasts."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--take", type=Path, nargs="+", default=[], help="finished runs")
+    for run in parser.parse_args().take:
+        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        TABLES.mkdir(parents=True, exist_ok=True)
+        write_readings(TABLES / f"{run.name}.csv", list_readings(results))
+    rates = gather_rates(read_tables(TABLES))
+    for line in (*list_means(rates), "", *list_verdicts(rates)):
+        print(line)
+
+
+def gather_rates(rows: Iterable[Mapping[str, str]]) -> Rates:
+    """Sort the readings of the decisive studies into cells; twins and scaled updates are left."""
+    rates: dict[Cell, dict[tuple[str, int], float]] = {}
+    for row in rows:
+        if row["role"] == "task" and not row["norm_to"] and not row["table"].endswith(GRID):
+            place = (row["base"], int(row["seed"]))
+            rate = int(row["events"]) / int(row["eligible"])
+            rates.setdefault(find_cell(row), {})[place] = rate
+    return rates
+
+
+def find_cell(row: Mapping[str, str]) -> Cell:
+    """Give the cell of a reading."""
+    return Cell(
+        rank=int(row["rank"]) if row["rank"] else None,
+        u=float(row["u"]) if row["u"] else None,
+        at=row["at"],
+        optimizer=row["optimizer"],
+        trains_a=row["trains_a"] != "False",
+        cut_to=int(row["truncated_to"]) if row["truncated_to"] else None,
+        names=NAMES[row["dataset"].removeprefix("organism:")],
+    )
+
+
+def list_means(rates: Rates) -> Iterable[str]:
+    """Give a line a cell: the mean rate over seeds on each base, and how many seeds there are."""
+    for cell in sorted(rates, key=str):
+        bases = sorted({base for base, _ in rates[cell]})
+        parts = []
+        for base in bases:
+            found = [rate for (name, _), rate in rates[cell].items() if name == base]
+            parts.append(f"{base} {100 * fmean(found):.1f} % of {len(found)}")
+        yield f"{name_cell(cell)}: {', '.join(parts)}"
+
+
+def name_cell(cell: Cell) -> str:
+    """Name a cell for people."""
+    arm = f"rank {cell.rank}, u {cell.u:g}" if cell.rank else f"full, {cell.optimizer}"
+    parts = [
+        arm,
+        "" if cell.trains_a else "A frozen",
+        f"cut to rank {cell.cut_to}" if cell.cut_to else "",
+        f"{cell.names} novel names" if cell.names else "",
+        cell.at,
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def list_verdicts(rates: Rates) -> Iterable[str]:
+    """Give each contrast in points, over the bases and on each, with what each interval says."""
+    for name, weights in list_contrasts():
+        found = estimate_contrast(rates, weights)
+        if found is None:
+            yield f"{name}: not read"
+            continue
+        overall, bases = found
+        yield f"{name}: {_write(overall)}"
+        yield from (f"    {base:12} {_write(estimate)}" for base, estimate in bases.items())
+
+
+def _write(found: Estimate) -> str:
+    mean, low, high = (f"{100 * value:.1f}" for value in (found.mean, found.low, found.high))
+    return f"{mean} ({low} to {high}) {found.verdict}"
+
+
+if __name__ == "__main__":
+    main()
