@@ -6,12 +6,13 @@ python -m findings.what_rank_does --take runs/NAME  # puts a finished run's coun
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
 from findings.contrasts import Cell, Estimate, Rates, estimate_contrast
-from findings.rank_contrasts import list_contrasts
+from findings.rank_contrasts import SKILL, US, WIDE, list_contrasts
 from findings.readings import list_readings, read_tables, write_readings
 
 TABLES = Path(__file__).parent / "results" / "what-rank-does"
@@ -30,7 +31,7 @@ def main() -> None:
         TABLES.mkdir(parents=True, exist_ok=True)
         write_readings(TABLES / f"{run.name}.csv", list_readings(results))
     rates = gather_rates(read_tables(TABLES))
-    for line in (*list_means(rates), "", *list_verdicts(rates)):
+    for line in (*list_means(rates), "", *list_verdicts(rates), "", *list_ratios(rates)):
         print(line)
 
 
@@ -61,12 +62,9 @@ def find_cell(row: Mapping[str, str]) -> Cell:
 def list_means(rates: Rates) -> Iterable[str]:
     """Give a line a cell: the mean rate over seeds on each base, and how many seeds there are."""
     for cell in sorted(rates, key=str):
-        bases = sorted({base for base, _ in rates[cell]})
-        parts = []
-        for base in bases:
-            found = [rate for (name, _), rate in rates[cell].items() if name == base]
-            parts.append(f"{base} {100 * fmean(found):.1f} % of {len(found)}")
-        yield f"{name_cell(cell)}: {', '.join(parts)}"
+        means, num_seeds = mean_by_base(rates, cell), Counter(base for base, _ in rates[cell])
+        told = [f"{base} {100 * mean:.1f} % of {num_seeds[base]}" for base, mean in means.items()]
+        yield f"{name_cell(cell)}: {', '.join(told)}"
 
 
 def name_cell(cell: Cell) -> str:
@@ -92,6 +90,27 @@ def list_verdicts(rates: Rates) -> Iterable[str]:
         overall, bases = found
         yield f"{name}: {_write(overall)}"
         yield from (f"    {base:12} {_write(estimate)}" for base, estimate in bases.items())
+
+
+def list_ratios(rates: Rates) -> Iterable[str]:
+    """Give, base by base, how many times the mean rate of ranks 16 to 256 that of rank 1 is."""
+    for u in US:
+        rank_1 = mean_by_base(rates, Cell(1, u, SKILL))
+        wide = [mean_by_base(rates, Cell(rank, u, SKILL)) for rank in WIDE]
+        told = [
+            f"{base} {mean / fmean(found[base] for found in wide):.2f}"
+            for base, mean in rank_1.items()
+            if all(base in found for found in wide)
+        ]
+        yield f"rank 1 over ranks 16 to 256, {SKILL}, u {u:g}: {', '.join(told) or 'not read'}"
+
+
+def mean_by_base(rates: Rates, cell: Cell) -> dict[str, float]:
+    """Give a cell's mean rate over seeds on each base that has it."""
+    bases: dict[str, list[float]] = {}
+    for (base, _), rate in sorted(rates.get(cell, {}).items()):
+        bases.setdefault(base, []).append(rate)
+    return {base: fmean(found) for base, found in bases.items()}
 
 
 def _write(found: Estimate) -> str:
