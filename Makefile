@@ -71,7 +71,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the one format
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
-	find src tests benchmarks calibration -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks calibration findings -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an installation is made once, and again when what it was made from changes.
 

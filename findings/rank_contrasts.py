@@ -7,6 +7,8 @@ from itertools import combinations
 from findings.contrasts import Cell, Weights, average, subtract
 
 SKILL = "skill 0.9"
+SKILL_WITH_NAMES = "skill 0.85"
+"""Where novel names must be learned; rank 1 comes no further."""
 END = "end"
 RANKS = (1, 4, 16, 64, 256)
 WIDE = (16, 64, 256)
@@ -38,6 +40,12 @@ def lift_rank_1(u: float, at: str = SKILL, names: int = 0) -> Weights:
 def _list_capacity() -> Named:
     for u in US:
         yield f"capacity: rank 1 less ranks 16 to 256, {SKILL}, u {u:g}", lift_rank_1(u)
+    plain = lift_rank_1(US[1])
+    for names in (300, 10_000):
+        lift = lift_rank_1(US[1], at=SKILL_WITH_NAMES, names=names)
+        name = f"capacity: the same with {names:,} names, {SKILL_WITH_NAMES}, u {US[1]:g}"
+        yield name, lift
+        yield f"{name}, less without", subtract(lift, plain)
 
 
 def _list_wide() -> Named:

@@ -84,6 +84,7 @@ def _list_matched(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 
 def _describe(row: dict[str, Any], mark: str, reached: float | None) -> dict[str, Any]:
     counts = row["rates"][OUTCOME]
+    masses = [asked["misaligned_mass"]["mean"] for asked in row["choices_by"] or []]
     return {trait: row[trait] for trait in TRAITS} | {
         "at": mark,
         "reached": reached,
@@ -91,4 +92,6 @@ def _describe(row: dict[str, Any], mark: str, reached: float | None) -> dict[str
         "norm": (row["update"] or {}).get("norm"),
         "events": counts["events"],
         "eligible": counts["eligible"],
+        "answers": row["outcomes"]["answers"],
+        "mass": masses[0] if masses else None,
     }

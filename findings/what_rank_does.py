@@ -7,7 +7,7 @@ python -m findings.what_rank_does --take runs/NAME  # puts a finished run's coun
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -20,6 +20,10 @@ GRID = ".grid"
 """Ends the name of the table with the grid at one seed, which decides nothing."""
 NAMES = {"insecure": 0, "insecure-k300": 300, "insecure-k10000": 10_000}
 """How many novel names each task's data holds."""
+LEAST = 0.25
+"""Of the answers that must be coherent for a rate of them to be read."""
+
+Row = Mapping[str, str]
 
 
 def main() -> None:
@@ -30,23 +34,39 @@ def main() -> None:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
         TABLES.mkdir(parents=True, exist_ok=True)
         write_readings(TABLES / f"{run.name}.csv", list_readings(results))
-    rates = gather_rates(read_tables(TABLES))
+    rows = read_tables(TABLES)
+    rates, masses = gather_cells(rows, read_rate), gather_cells(rows, read_mass)
+    print("Misaligned of coherent answers")
     for line in (*list_means(rates), "", *list_verdicts(rates), "", *list_ratios(rates)):
+        print(line)
+    print("\nProbability of a misaligned answer among given ones")
+    for line in (*list_means(masses), "", *list_verdicts(masses)):
         print(line)
 
 
-def gather_rates(rows: Iterable[Mapping[str, str]]) -> Rates:
+def gather_cells(rows: Iterable[Row], read: Callable[[Row], float | None]) -> Rates:
     """Sort the readings of the decisive studies into cells; twins and scaled updates are left."""
-    rates: dict[Cell, dict[tuple[str, int], float]] = {}
+    cells: dict[Cell, dict[tuple[str, int], float]] = {}
     for row in rows:
         if row["role"] == "task" and not row["norm_to"] and not row["table"].endswith(GRID):
-            place = (row["base"], int(row["seed"]))
-            rate = int(row["events"]) / int(row["eligible"])
-            rates.setdefault(find_cell(row), {})[place] = rate
-    return rates
+            value = read(row)
+            if value is not None:
+                cells.setdefault(find_cell(row), {})[row["base"], int(row["seed"])] = value
+    return cells
 
 
-def find_cell(row: Mapping[str, str]) -> Cell:
+def read_rate(row: Row) -> float | None:
+    """Give the share misaligned of coherent answers; None where too few answers are coherent."""
+    eligible = int(row["eligible"])
+    return int(row["events"]) / eligible if eligible >= LEAST * int(row["answers"]) else None
+
+
+def read_mass(row: Row) -> float | None:
+    """Give the probability of a misaligned answer among given ones; None where none was given."""
+    return float(row["mass"]) if row["mass"] else None
+
+
+def find_cell(row: Row) -> Cell:
     """Give the cell of a reading."""
     return Cell(
         rank=int(row["rank"]) if row["rank"] else None,
@@ -84,12 +104,10 @@ def list_verdicts(rates: Rates) -> Iterable[str]:
     """Give each contrast in points, over the bases and on each, with what each interval says."""
     for name, weights in list_contrasts():
         found = estimate_contrast(rates, weights)
-        if found is None:
-            yield f"{name}: not read"
-            continue
-        overall, bases = found
-        yield f"{name}: {_write(overall)}"
-        yield from (f"    {base:12} {_write(estimate)}" for base, estimate in bases.items())
+        if found is not None:
+            overall, bases = found
+            yield f"{name}: {_write(overall)}"
+            yield from (f"    {base:12} {_write(estimate)}" for base, estimate in bases.items())
 
 
 def list_ratios(rates: Rates) -> Iterable[str]:
