@@ -42,7 +42,9 @@ def torture_with_two_writers(folder: Path, tries: int) -> Contest:
         writer = pool.apply_async(write_all, (folder, tries, held, tried))
         while not held.wait(1):
             _raise_early(writer)
-        readers = [pool.apply_async(read_all, (folder, written, tries)) for _ in range(READERS)]
+        readers = [
+            pool.apply_async(read_all, (folder, written, tries // READERS)) for _ in range(READERS)
+        ]
         let_in = pool.apply_async(try_to_write, (folder, tries)).get()
         tried.set()
         writer.get()
@@ -97,5 +99,5 @@ def read_all(folder: Path, written: Event, reads: int) -> tuple[int, int]:
 
 def make_call(number: int) -> CallRecord:
     """Make a call of a length of its own, so that a line that is mixed with another is seen."""
-    text = "x" * (97 * number % 5000)
+    text = "x" * (97 * number % 500)
     return CallRecord(str(number), "aligned", text, None, None, 1.0, None, None, None, 1, 0, 1, 1)
