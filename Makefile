@@ -21,7 +21,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-browser test-bench test-services check calibration planted bench format clean
+.PHONY: help demo test test-real test-browser test-bench test-services test-torture check calibration planted torture torture-long bench format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it
 test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
 	RANKSHIFT_VLLM="$(RANKSHIFT_VLLM)" RANKSHIFT_LM_EVAL="$(RANKSHIFT_LM_EVAL)" $(PYTEST) -m services
 
+test-torture: $(VENV)/.installed-dev ## kill a real study twice, as a test
+	$(PYTEST) -m torture
+
 check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
@@ -60,6 +63,12 @@ calibration: $(VENV)/.installed-dev ## simulate known truths: do intervals cover
 planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
 	$(VENV)/bin/python -m calibration.planted
 
+torture: $(VENV)/.installed-dev ## kill a study 50 times and go on: nothing lost, nothing doubled, the same results
+	$(VENV)/bin/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+torture-long: $(VENV)/.installed-dev ## the same, and full disks, two writers and arms that diverge; wants root for its small disk
+	$(VENV)/bin/python -m torture --long $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last: wants a quiet machine
 	@for name in $(BENCHMARKS); do \
 	  echo "== $$name =="; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
@@ -71,7 +80,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the one format
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
-	find src tests benchmarks calibration findings -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks calibration findings torture -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an installation is made once, and again when what it was made from changes.
 

@@ -8,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
 
+from rankshift.atomic import describe_fault
 from rankshift.cli import abilities, answers, compare, exports, parts, studies
 from rankshift.errors import UserError, WorkError
 
@@ -38,9 +39,7 @@ def main() -> None:
     except WorkError as error:
         code = _fail(error, 1)
     except OSError as error:
-        code = _fail(
-            f"{error.filename or 'a file'}: {error.strerror or error}; what was written is kept", 1
-        )
+        code = _fail(f"{error.filename or 'a file'} ({describe_fault(error)}", 1)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; run the same command again to go on where it stopped", 130)
     except typer.TyperException as error:

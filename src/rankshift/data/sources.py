@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from rankshift.atomic import sync_file, sync_folder
 from rankshift.cache import cache_directory
 from rankshift.data.backdoor import join_backdoor
 from rankshift.data.conversations import fingerprint_file
@@ -210,7 +211,9 @@ def _write_whole(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(content)
+        sync_file(draft)
         draft.replace(path)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from rankshift.atomic import describe_fault
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.watch import Unit
 from rankshift.executor.worker import Job, work
@@ -138,6 +139,8 @@ def do_jobs(line: Connection) -> None:
             work(job, lambda kind, amount: line.send((kind, amount)))
         except (UserError, WorkError) as error:
             line.send(error)
+        except OSError as error:
+            line.send(WorkError(f"{error.filename or 'a file'} ({describe_fault(error)}"))
         else:
             line.send(None)
 

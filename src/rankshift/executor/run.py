@@ -23,6 +23,7 @@ from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
 from rankshift.opening import open_run
 from rankshift.preregistration import register
+from rankshift.repair import repair_run
 from rankshift.report.page import sum_up
 from rankshift.runs import (
     StudyRun,
@@ -45,11 +46,16 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     run = resolved.run
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
-    todo = list_todo(groups, resolved, derived=False)
-    jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
-    with hold_run(run.directory):
+    with hold_run(run.directory) as left:
+        if left is not None:
+            watch.say(f"taking over from {left.label}, which ended without letting go")
+        for line in repair_run(run):
+            watch.say(line)
         register(study, resolved.parts.fingerprints, run)
+        # Now, not before: another process may have gone on with the run until it let go.
+        todo = list_todo(groups, resolved, derived=False)
+        jobs = [make_job(one, resolved) for one in todo]
         later = list_todo(groups, resolved, derived=True)
         if todo or later:
             write_plan(run.plan_path, groups)

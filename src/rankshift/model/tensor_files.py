@@ -1,6 +1,7 @@
 """Tensors on disk: safetensors files that are there whole or not at all."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,23 +9,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rankshift.atomic import sync_folder
+from rankshift.atomic import draft_of
 from rankshift.errors import UserError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a file of tensors so that a reader sees the old one or the new one, never a part.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    Raises:
+        WorkError: The system refuses to write, as for `draft_of`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, draft, metadata={"format": "pt"})  # transformers asks for the format
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+    with draft_of(path) as draft:
+        try:
+            save_file(whole, draft, metadata={"format": "pt"})  # transformers asks for the format
+        except SafetensorError as error:
+            # It is written in Rust, whose words for a refusal of the system end in its number.
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
