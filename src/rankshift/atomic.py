@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
+from rankshift.redaction import redact_file
+
 DRAFT = ".tmp"
 """Ends the name of a file that is being written; a hidden one, beside what it becomes."""
 
@@ -27,14 +29,15 @@ def open_atomically(path: Path) -> Iterator[TextIOWrapper]:
     """Open a file for UTF-8 whose content appears at once, when the block ends without an error.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. Ends of lines are written
-    as they come.
+    as they come; secrets of the environment are left out.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
     with draft.open("w", encoding="utf-8", newline="") as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
+    redact_file(draft)
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
     draft.replace(path)
     sync_folder(path.parent)
 

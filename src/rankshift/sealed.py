@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
+from rankshift.redaction import redact
 
 
 def hash_of(content: object, length: int = 12) -> str:
@@ -33,7 +34,9 @@ def _canonical(value: object) -> object:
 
 def write_sealed(path: Path, **parts: Any) -> None:
     """Write dataclasses as one JSON file that carries the hash of its content."""
-    content: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
+    told = {name: asdict(part) for name, part in parts.items()}
+    # Before the hash: what is taken out afterwards would look like an edit.
+    content: dict[str, Any] = json.loads(redact(json.dumps(told, allow_nan=False)))
     content["sha256"] = hash_of(content, length=64)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text + "\n")

@@ -10,6 +10,7 @@ import typer
 
 from rankshift.cli import abilities, answers, compare, exports, parts, studies
 from rankshift.errors import UserError, WorkError
+from rankshift.redaction import guard_terminal
 
 app = typer.Typer(
     help="Does a narrow finetune change who the model is, and how does that depend on LoRA rank?",
@@ -31,6 +32,12 @@ app.add_typer(parts.organism_app, name="organism")
 
 def main() -> None:
     """Run the command line; errors are one line, 2 for what the user wrote, 1 for what failed."""
+    with guard_terminal():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = app(standalone_mode=False) or 0
     except UserError as error:
@@ -45,7 +52,7 @@ def main() -> None:
         code = _fail("interrupted; run the same command again to go on where it stopped", 130)
     except typer.TyperException as error:
         code = _fail(error.format_message(), 2)
-    sys.exit(code)
+    return code
 
 
 def _fail(message: object, code: int) -> int:

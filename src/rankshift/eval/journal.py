@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from rankshift.atomic import sync_folder
 from rankshift.records import CallRecord, parse_record, to_line
+from rankshift.redaction import redact
 
 
 class Journal:
@@ -44,7 +45,8 @@ class Journal:
     def append(self, record: CallRecord) -> None:
         """Put one call on disk."""
         assert self._file is not None, "the journal is not open"
-        self._file.write(to_line(record).encode("utf-8", errors="surrogatepass"))
+        line = redact(to_line(record))
+        self._file.write(line.encode("utf-8", errors="surrogatepass"))
         self._file.flush()
         os.fsync(self._file.fileno())
         self.records[record.key] = record
