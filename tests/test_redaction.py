@@ -14,6 +14,18 @@ from rankshift.errors import UserError
 from rankshift.redaction import RedactedStream, list_secrets, redact
 from rankshift.toml_source import read_text
 
+NAMES = [
+    "HF_TOKEN",
+    "OPENAI_API_KEY",
+    "OPENAI_API_KEY_2",
+    "DB_PASSWORD",
+    "APP_SECRET",
+    "MY_APIKEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "github_token",
+]
 SECRET = 'sk-"quoted"/<&>-0123'
 
 
@@ -24,8 +36,7 @@ def _secret(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    "HF_TOKEN OPENAI_API_KEY OPENAI_API_KEY_2 DB_PASSWORD APP_SECRET MY_APIKEY AWS_ACCESS_KEY_ID "
-    "AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN github_token".split(),
+    NAMES,
 )
 def test_what_is_named_as_a_secret_is_one(monkeypatch, name):
     monkeypatch.setenv(name, "held-by-that-name")
