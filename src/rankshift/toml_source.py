@@ -86,7 +86,7 @@ class Source:
             *_, (line, _) = _list_statements(self.text)
             if numbered := re.match(r"line (\d+)", place):
                 line = int(numbered[1])
-            raise UserError(f"{self.path}:{line}: not TOML: {message}") from None
+            raise UserError(f"{self.path}:{line}: not TOML: {message}; correct it there") from None
 
 
 def read_text(path: Path) -> str:
