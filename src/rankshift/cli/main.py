@@ -3,12 +3,18 @@
 import os
 import sys
 
+# Libraries read these when they are imported, and workers have them from here: no telemetry, and
+# no warning of tokenizers that processes are begun.
+os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
 
-from rankshift.cli import abilities, answers, compare, exports, parts, studies
+from rankshift.cli import abilities, answers, compare, doctor, exports, parts, studies
 from rankshift.errors import UserError, WorkError
 from rankshift.redaction import guard_terminal
 
@@ -21,6 +27,7 @@ app = typer.Typer(
 for verb in (studies.demo, studies.run, studies.plan, studies.status, studies.report):
     app.command()(verb)
 app.command()(compare.compare)
+app.command()(doctor.doctor)
 app.command()(answers.judge)
 app.command()(abilities.capability)
 app.command("import")(answers.import_files)
