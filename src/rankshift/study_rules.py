@@ -4,9 +4,28 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 from rankshift.grid import MAX_RANK
 from rankshift.study import Judging, Study
+
+
+def is_plain_address(url: str) -> bool:
+    """Say whether a text is an address of the web that carries no key: it goes into records."""
+    try:
+        parts = urlsplit(url)
+        known = parts.port is None or parts.port > 0  # to look at it may raise
+    except ValueError:
+        return False
+    known = known and parts.scheme in ("http", "https") and bool(parts.hostname)
+    return known and not any(c.isspace() for c in url) and "@" not in url and not parts.query
+
+
+MOST_ROWS = 10**9
+"""Rows of all steps of an arm: their order is drawn before the first, 8 bytes each."""
+
+MOST = 10**8
+"""Of anything that is counted; beyond it a key was held down, and memory ends first."""
 
 EXAMPLES = {
     "name": 'name = "demo"',
@@ -59,6 +78,19 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "at least 1",
     ),
     (
+        "data.train_rows data.held_out_rows data.context_tokens training.steps data.unrelated_rows "
+        "training.rows_per_step training.warmup_steps evaluation.max_answer_tokens "
+        "evaluation.code_tasks judging.connections judging.attempts compute.workers "
+        "compute.threads compute.arms_per_group compute.micro_rows",
+        lambda count: count <= MOST,
+        f"at most {MOST:,}",
+    ),
+    (
+        "evaluation.answers_per_question",
+        lambda count: count == "released" or count <= MOST,
+        f"at most {MOST:,}",
+    ),
+    (
         "data.floor data.twin_floor training.warmup_steps training.weight_decay "
         "evaluation.code_tasks judging.usd_limit judging.usd_per_million_input "
         "judging.usd_per_million_output",
@@ -97,8 +129,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
     (
         "judging.base_url",
-        lambda url: re.match(r"https?://[^/\s]", url) is not None,
-        'an address such as "http://127.0.0.1:8000/v1"',
+        lambda url: is_plain_address(url),
+        'an address such as "http://127.0.0.1:8000/v1", with no key in it',
     ),
     ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
     ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),
@@ -136,7 +168,7 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
 def list_judging_relations(judging: Judging) -> Iterator[tuple[str, object, str]]:
     """Yield the same of the settings of judges."""
     priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
-    fix = "needs usd_per_million_input and usd_per_million_output beside it"
+    fix = "needs usd_per_million_input and usd_per_million_output beside it; give both"
     yield "judging.usd_limit", judging.usd_limit is None or priced, fix
 
 
@@ -197,7 +229,10 @@ def _relate_training(study: Study) -> Iterator[tuple[str, object, str]]:
     near = max(rows - rows % parts, parts)
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
-    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    fault = f"is {warmup}, above training.steps, {steps}; lower it to that or less"
+    yield "training.warmup_steps", warmup <= steps, fault
+    fault = f"are {steps * rows:,} rows with rows_per_step; at most {MOST_ROWS:,} are drawn"
+    yield "training.steps", steps * rows <= MOST_ROWS, fault
 
 
 def _relate_crossings(study: Study) -> Iterator[tuple[str, object, str]]:

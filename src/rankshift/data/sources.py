@@ -18,6 +18,7 @@ from rankshift.data.conversations import fingerprint_file
 from rankshift.data.directories import (
     BASE_FILES,
     find_directory,
+    find_path,
     fingerprint_base,
     refuse_revision,
 )
@@ -145,7 +146,7 @@ def _find_file(
     shelf_name = name.removeprefix("organism:")
     if shelf_name != name and shelf_name in list_shelf():
         return take_from_shelf(shelf_name)
-    path = Path(name).expanduser()
+    path = find_path(name)
     if not path.is_file():
         known = [*pins, *_join_names(pins), *(f"organism:{known}" for known in list_shelf())]
         raise UserError(f"{name}: no such file; the nearest name is '{_nearest(name, known)}'")

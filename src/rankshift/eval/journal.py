@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rankshift.atomic import explain_refusal, make_folder, sync_folder
 from rankshift.records import CallRecord, parse_record, to_line
+from rankshift.redaction import redact
 
 
 class Journal:
@@ -52,7 +53,7 @@ class Journal:
             WorkError: The system refuses to write; every earlier call is kept.
         """
         assert self._file is not None, "the journal is not open"
-        line = to_line(record).encode("utf-8", errors="surrogatepass")
+        line = redact(to_line(record)).encode("utf-8", errors="surrogatepass")
         before = os.fstat(self._file.fileno()).st_size
         with explain_refusal(self.path):
             try:

@@ -180,13 +180,13 @@ def read_plan(path: Path) -> list[Group]:
         groups = [
             Group(**(row | {"arms": tuple(row["arms"]), "fit": Fit(**row["fit"])})) for row in rows
         ]
-    except (ValueError, KeyError, TypeError):
+        ids = [identify(g.method, g.role, g.arms, g.threads, g.micro_rows, g.fit) for g in groups]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(
             f"{path}: holds no plan, it was cut or edited; remove {path.parent}"
         ) from None
-    for group in groups:
-        parts = (group.method, group.role, group.arms, group.threads, group.micro_rows, group.fit)
-        if group.id != identify(*parts):
+    for group, known in zip(groups, ids, strict=True):
+        if group.id != known:
             raise UserError(f"{path}: group {group.id} was edited; remove {path.parent}")
     return groups
 

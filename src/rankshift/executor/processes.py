@@ -14,6 +14,7 @@ from rankshift.atomic import describe_fault
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.watch import Unit
 from rankshift.executor.worker import Job, work
+from rankshift.redaction import guard_process
 
 Advance = Callable[[Unit, int], None]
 
@@ -119,6 +120,7 @@ def _explain_death(process: BaseProcess) -> WorkError:
 
 
 def _serve(line: Connection) -> None:
+    guard_process()  # a traceback of what nobody caught goes to the terminal
     # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -46,6 +46,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: not a whole safetensors file, it was cut or edited; "
             "remove it and run the study again"
         ) from None
+
+
+def iterate_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and tensors of a file, one in memory at a time.
+
+    Raises:
+        UserError: It is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dictionary
+                yield name, file.get_tensor(name)
+    except (OSError, SafetensorError):
+        raise UserError(f"{path}: not a whole safetensors file; get the model again") from None
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
