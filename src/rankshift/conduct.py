@@ -1,6 +1,9 @@
 """How a study is carried out: where it computes and how judges are asked; changes no answer."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Judging:
 class Compute:
     """Where and how; changes times, never what is asked."""
 
+    executor: Executor = "local"
+    """`ray` hands groups to a Ray cluster; needs the extra `ray` and a run that all nodes see."""
     workers: int = 2
     """Processes that train and answer side by side, each with its own copy of the base."""
     threads: int = 1
@@ -45,5 +50,7 @@ class Compute:
     """At most this many arms are trained in lock step over one base."""
     micro_rows: int = 32
     """Held-out rows of one arm in one forward pass."""
+    gpus_per_worker: int = 0
+    """GPUs that Ray keeps for each worker; the engine itself computes on CPUs so far."""
     memory_gib: float | None = None
     """What all workers may use together; None is nine tenths of what is free when a run begins."""

@@ -59,9 +59,9 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "at least 1",
     ),
     (
-        "data.floor data.twin_floor training.warmup_steps training.weight_decay "
-        "evaluation.code_tasks judging.usd_limit judging.usd_per_million_input "
-        "judging.usd_per_million_output",
+        "compute.gpus_per_worker data.floor data.twin_floor training.warmup_steps "
+        "training.weight_decay evaluation.code_tasks judging.usd_limit "
+        "judging.usd_per_million_input judging.usd_per_million_output",
         lambda amount: amount >= 0,
         "at least 0",
     ),

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rankshift.cli.choice import Chosen, Only, Whole, choosing
 from rankshift.cli.screen import AsJson, Root, conclude, console
 from rankshift.study import Study
 
-Only = Annotated[str | None, typer.Option(help="Of a file with variants, the one to take.")]
-Whole = Annotated[bool, typer.Option("--whole", help="Take every variant of the file.")]
 Pilot = Annotated[
     Path | None,
     typer.Option(help="A finished study's directory: its rates' spread in place of guesses."),
@@ -38,18 +37,16 @@ def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
         _run(read_study(path), runs, as_json)
 
 
+@choosing
 def run(
     study: Path,
+    chosen: Chosen,
     runs: Root = Path("runs"),
-    only: Only = None,
-    whole: Whole = False,
     track: Track = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or continue it; what is done is never done again."""
-    from rankshift.study_file import read_studies
-
-    for one in read_studies(study, only, whole=whole):
+    for one in chosen.read(study):
         _run(one, runs, as_json, track)
 
 

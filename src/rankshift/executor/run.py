@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import (
@@ -12,7 +13,6 @@ from rankshift.executor.parts import (
     read_suites,
 )
 from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
-from rankshift.executor.processes import run_jobs
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
 from rankshift.executor.todo import Todo, list_todo
@@ -55,10 +55,10 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))
             watch.begin("answers", sum(one.answers for one in (*todo, *later)))
-            run_jobs(jobs, study.compute.workers, watch.advance)
+            dispatch(jobs, study.compute, run.directory, watch.advance)
             later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
             jobs = [make_job(one, resolved) for one in later]
-            run_jobs(jobs, study.compute.workers, watch.advance)
+            dispatch(jobs, study.compute, run.directory, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
         sum_up(run)
