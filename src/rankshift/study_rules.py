@@ -54,7 +54,10 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "training.checkpoints training.watch_every data.unrelated_rows derived.truncations "
         "analysis.widest_block training.rows_per_step training.accumulation "
         "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows",
+        "compute.threads compute.arms_per_group compute.micro_rows "
+        "compute.assumed.row_tokens compute.assumed.longest_row_tokens "
+        "compute.assumed.answer_tokens compute.assumed.answers_together "
+        "compute.assumed.questions compute.assumed.question_tokens",
         lambda count: count >= 1,
         "at least 1",
     ),
@@ -68,7 +71,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "grid.learning_rates grid.us grid.full_learning_rates grid.full.learning_rates "
         "derived.norms training.kl_crossings training.clip_norm compute.memory_gib "
-        "judging.timeout_seconds",
+        "judging.timeout_seconds compute.assumed.device_gib compute.assumed.device_tflops "
+        "compute.assumed.device_tb_per_second",
         lambda amount: amount > 0,
         "more than 0",
     ),
@@ -85,7 +89,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         'at least 1, or "released"',
     ),
     (
-        "training.crossings analysis.margin analysis.level",
+        "training.crossings analysis.margin analysis.level compute.assumed.share_of_peak",
         lambda share: 0 < share < 1,
         "a share between 0 and 1",
     ),

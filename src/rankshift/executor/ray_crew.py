@@ -3,6 +3,7 @@
 import importlib
 import os
 import pickle
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,12 +73,17 @@ def connect(needs: Iterable[Needs], workers: int) -> Iterator[Any]:
         # What is free was counted when groups were planned; here it only keeps too many apart.
         here["num_cpus"] = workers * max(need.cpus for need in asked)
         here["_memory"] = workers * max(need.bytes for need in asked)
+        if "RAY_AUTH_MODE" not in os.environ:  # else Ray would leave a token in the user's home
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         here |= {"object_store_memory": STORE_BYTES, "include_dashboard": False}
     try:
         ray.init(address, log_to_driver=False, logging_level="error", **here)
     except (ConnectionError, TimeoutError) as error:
         told = str(error).strip().partition("\n")[0]
-        raise WorkError(f"no Ray cluster can be reached at {address}: {told}") from None
+        raise WorkError(
+            f"no Ray cluster can be reached at {address}: {told}; if its head asks for a token, "
+            "set RAY_AUTH_MODE=token and the token here too"
+        ) from None
     try:
         refuse_too_large(asked, [node for node in ray.nodes() if node["Alive"]])
         yield ray

@@ -12,7 +12,14 @@ from rankshift.executor.parts import (
     describe_rows,
     read_suites,
 )
-from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
+from rankshift.executor.plan import (
+    Fit,
+    Group,
+    plan_groups,
+    read_plan,
+    sort_longest_first,
+    write_plan,
+)
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
 from rankshift.executor.todo import Todo, list_todo
@@ -46,7 +53,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
     todo = list_todo(groups, resolved, derived=False)
-    jobs = [make_job(one, resolved) for one in todo]
+    jobs = make_jobs(todo, resolved)
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory):
         register(study, resolved.parts.fingerprints, run)
@@ -57,7 +64,7 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
             watch.begin("answers", sum(one.answers for one in (*todo, *later)))
             dispatch(jobs, study.compute, run.directory, watch.advance)
             later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
-            jobs = [make_job(one, resolved) for one in later]
+            jobs = make_jobs(later, resolved)
             dispatch(jobs, study.compute, run.directory, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
@@ -135,6 +142,12 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
             for name, widths in projections.items()
         )
     )
+
+
+def make_jobs(todo: list[Todo], resolved: ResolvedStudy) -> list[Job]:
+    """Collect the jobs of several groups, those first that take longest."""
+    jobs = [make_job(one, resolved) for one in todo]
+    return sort_longest_first(jobs, lambda job: sum(cost_of(resolved, arm) for arm in job.arms))
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
