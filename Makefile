@@ -45,7 +45,7 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
 
-test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
+test-services: $(VENV)/.installed-ray $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands, Ray
 	RANKSHIFT_VLLM="$(RANKSHIFT_VLLM)" RANKSHIFT_LM_EVAL="$(RANKSHIFT_LM_EVAL)" $(PYTEST) -m services
 
 test-torture: $(VENV)/.installed-dev ## kill a real study twice, as a test
@@ -112,6 +112,10 @@ $(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev,bench]'
+	touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
+$(VENV)/.installed-ray: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev,ray]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 # vLLM's wheel for a CPU brings packages that it imports and that fail to load beside CPU torch.

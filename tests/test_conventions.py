@@ -41,6 +41,7 @@ PLACES = (
     "torture",
     "docs",
     "studies",
+    "examples",
     ".ci",
     ".github",
 )

@@ -73,7 +73,10 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "training.checkpoints training.watch_every data.unrelated_rows derived.truncations "
         "analysis.widest_block training.rows_per_step training.accumulation "
         "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows",
+        "compute.threads compute.arms_per_group compute.micro_rows "
+        "compute.assumed.row_tokens compute.assumed.longest_row_tokens "
+        "compute.assumed.answer_tokens compute.assumed.answers_together "
+        "compute.assumed.questions compute.assumed.question_tokens",
         lambda count: count >= 1,
         "at least 1",
     ),
@@ -91,16 +94,17 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         f"at most {MOST:,}",
     ),
     (
-        "data.floor data.twin_floor training.warmup_steps training.weight_decay "
-        "evaluation.code_tasks judging.usd_limit judging.usd_per_million_input "
-        "judging.usd_per_million_output",
+        "compute.gpus_per_worker data.floor data.twin_floor training.warmup_steps "
+        "training.weight_decay evaluation.code_tasks judging.usd_limit "
+        "judging.usd_per_million_input judging.usd_per_million_output",
         lambda amount: amount >= 0,
         "at least 0",
     ),
     (
         "grid.learning_rates grid.us grid.full_learning_rates grid.full.learning_rates "
         "derived.norms training.kl_crossings training.clip_norm compute.memory_gib "
-        "judging.timeout_seconds",
+        "judging.timeout_seconds compute.assumed.device_gib compute.assumed.device_tflops "
+        "compute.assumed.device_tb_per_second",
         lambda amount: amount > 0,
         "more than 0",
     ),
@@ -117,7 +121,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         'at least 1, or "released"',
     ),
     (
-        "training.crossings analysis.margin analysis.level",
+        "training.crossings analysis.margin analysis.level compute.assumed.share_of_peak",
         lambda share: 0 < share < 1,
         "a share between 0 and 1",
     ),
