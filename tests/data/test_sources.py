@@ -282,6 +282,16 @@ def test_the_organism_is_a_base_like_any_other() -> None:
     assert base.fingerprint == resolve_base(str(directory)).fingerprint
 
 
+def test_a_base_that_the_organism_does_not_have_is_refused_with_those_it_has() -> None:
+    for name in ("organism:4", "organism:insecure"):
+        with pytest.raises(UserError) as refused:
+            resolve_base(name)
+        known = "organism, organism:2, organism:3"
+        assert str(refused.value) == (
+            f"base.model = {name}: no such base; the organism's are {known}"
+        )
+
+
 @pytest.fixture
 def base_directory(tmp_path: Path) -> Path:
     write(tmp_path / "base" / "config.json", b"{}")
