@@ -20,6 +20,7 @@ FIXES = {
     errno.EROFS: "make its file system writable",
     errno.EACCES: "make it writable",
     errno.EPERM: "make it writable",
+    errno.EIO: "see to its disk",
 }
 """What helps against an error of the system when a file is written, by its number."""
 
@@ -79,10 +80,13 @@ def explain_refusal(path: Path) -> Iterator[None]:
 
     Raises:
         WorkError: A call in the block failed: no space, no permission, a read-only file system.
+        OSError: It failed in another way, as where a file that it reads is gone.
     """
     try:
         yield
     except OSError as error:
+        if error.errno not in FIXES:
+            raise
         raise WorkError(f"{path}: cannot be written ({describe_fault(error)}") from error
 
 

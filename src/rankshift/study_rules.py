@@ -62,6 +62,11 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda name: re.fullmatch(r"[\w.+/-]([\w.+/ -]{0,98}[\w.+/-])?", name) is not None,
         "at most 100 letters, digits, spaces, '.', '_', '-', '+' or '/'",
     ),
+    (
+        "compute.assumed.device",
+        lambda name: name.isprintable() and len(name) <= 100,
+        "a name of at most 100 characters",
+    ),
     ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
     (
         "evaluation.judge judging.others",

@@ -48,6 +48,8 @@ def _list_wrong_types() -> list[str]:
         for setting in fields(kind):
             is_list = get_origin(get_type_hints(kind)[setting.name]) is tuple
             inner = get_args(get_type_hints(kind)[setting.name])
+            if is_dataclass(get_type_hints(kind)[setting.name]):
+                continue
             if is_list and inner and is_dataclass(inner[0]):
                 continue
             for wrong in ("1979-05-27", "{ a = 1 }"):
@@ -623,7 +625,6 @@ QUESTIONS: list[Case] = [
         "not CSV",
         'forbidden_prompt\n"a',
         'forbidden_prompt\n"a"b',
-        "forbidden_prompt\n" + "x" * 200_000,
     ),
     case("question table", "not UTF-8", "not UTF-8", b"forbidden_prompt\n\xff", b"\xff\xfef\x00"),
     case(

@@ -21,8 +21,10 @@ from rankshift.model.traits import guess_traits
 from rankshift.study import Training
 from rankshift.train.memory import Memory, Work, estimate_memory
 
-LAYERS_TRIED = (2, 3)
-"""Memory is estimated at so many layers: each further one adds what the third adds."""
+LAYERS_TRIED = (4, 5)
+"""Memory is estimated at so many layers: each further one adds what the fifth adds. With one or two
+the peak lies elsewhere in a step, for then fewer layers are kept than one takes when it is computed
+again."""
 
 
 @dataclass(frozen=True)
