@@ -61,6 +61,14 @@ def test_every_answer_is_judged_twice_at_the_prices_of_the_study(plan):
     assert plan.judge_usd == pytest.approx((plan.judge_tokens * 2.5 + written * 10) / 1e6)
 
 
+def test_the_page_shows_the_table_that_plan_prints(plan):
+    page = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
+    for line in tabulate(plan):
+        assert f"| {' | '.join(line)} |\n" in page
+    assert f"{plan.answers:,} answers cost {plan.judge_usd:.0f} US dollars" in page
+    assert f"{plan.groups} groups; {plan.device_hours:.0f} GPU-hours" in page
+
+
 def test_the_table_ends_with_sums_and_says_what_is_not_built(plan):
     headings, *lines = tabulate(plan)
     assert [line[0] for line in lines] == [*(f"rank {2**n}" for n in range(1, 10)), "full", "all"]
