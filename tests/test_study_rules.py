@@ -17,10 +17,10 @@ def walk_fields():
 
 
 def walk_table(table, kind):
-    """Walk one table, and the lists of tables in it."""
+    """Walk one table, and the tables and lists of tables in it."""
     for spec in fields(kind):
         hint = get_type_hints(kind)[spec.name]
-        inner = next((k for k in get_args(hint) if is_dataclass(k)), None)
+        inner = next((k for k in (hint, *get_args(hint)) if is_dataclass(k)), None)
         if inner is not None:
             yield from walk_table(f"{table}.{spec.name}", inner)
         else:

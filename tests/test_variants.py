@@ -60,7 +60,10 @@ def test_without_a_word_the_variants_that_the_file_names_first_are_taken(tmp_pat
             'first = ["tow"]\n' + DEMO + VARIANTS,
             "x.toml:1: there is no variant 'tow'; did you mean 'two'?",
         ),
-        (DEMO + "\n[variants]\n", "[variants] holds no table, such as [variants.other-base]"),
+        (
+            DEMO + "\n[variants]\n",
+            "[variants] holds no table; add one, such as [variants.other-base]",
+        ),
         (
             DEMO + "\n[variants]\na = 1\n",
             "variants.a is no table; write [variants.a] above its keys",

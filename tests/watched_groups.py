@@ -49,8 +49,19 @@ def turn_round(rows: list[Rendered]) -> list[Rendered]:
     return [replace(row, token_ids=row.token_ids[::-1]) for row in rows]
 
 
-def train(group: Group, directory: Path, stop_after: int | None = None) -> Trainee:
+def train(
+    group: Group,
+    directory: Path,
+    stop_after: int | None = None,
+    reports: list[int] | None = None,
+) -> Trainee:
     """Train a group over a base loaded anew, as a new process would.
+
+    Args:
+        group: As `build_group` makes it.
+        directory: The base's.
+        stop_after: Steps done, in whichever process, that end it.
+        reports: Gets the numbers of steps that were just finished; the first is of before.
 
     Raises:
         Interrupted: So many steps are done, in whichever process.
@@ -58,17 +69,18 @@ def train(group: Group, directory: Path, stop_after: int | None = None) -> Train
     model = load_model(directory, getattr(torch, group.training.dtype))
     is_full = group.arms[0].method == "full"
     trainee = prepare_full(model) if is_full else prepare_adapters(model, group.arms, "base")
-    train_group(group, trainee, make_stop(stop_after))
+    train_group(group, trainee, make_stop(stop_after, [] if reports is None else reports))
     return trainee
 
 
-def make_stop(steps: int | None) -> Callable[[int], None]:
+def make_stop(steps: int | None, reports: list[int]) -> Callable[[int], None]:
     """Make a progress callback that ends the training after so many steps."""
     done = 0
 
     def advance(more: int) -> None:
         nonlocal done
         done += more
+        reports.append(more)
         if done == steps:
             raise Interrupted
 

@@ -82,7 +82,7 @@ def is_trained(
 ) -> bool:
     """Say whether every checkpoint of the recipe is kept and measured; the base is only measured.
 
-    An arm that stopped on a loss that was not finite never is; `find_stop` tells of it.
+    An arm that diverged and was stopped never is; `find_stop` tells of it.
     """
     training = recipe.training
     asks = training is not None and bool(training.crossings or training.kl_crossings)
@@ -94,8 +94,12 @@ def is_trained(
 
 
 def find_stop(files: ArmFiles) -> int | None:
-    """Give the step at which the arm stopped because its loss or gradient was not finite."""
+    """Give the step at which the arm stopped: a number was not finite, or its loss exploded."""
+    record = read_stop(files)
+    return None if record is None else record.step
+
+
+def read_stop(files: ArmFiles) -> StepRecord | None:
+    """Give the record of that step, None of an arm that was not stopped."""
     records = read_if_there(files.steps_path, StepRecord)
-    if records and (records[-1].loss is None or records[-1].grad_norm is None):
-        return records[-1].step
-    return None
+    return records[-1] if records and records[-1].stops else None

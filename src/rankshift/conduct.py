@@ -1,6 +1,9 @@
 """How a study is carried out: where it computes and how judges are asked; changes no answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,37 @@ class Judging:
 
 
 @dataclass(frozen=True)
+class Assumed:
+    """What `rankshift plan` takes for granted of devices and data that are not here."""
+
+    device: str = ""
+    """Its name; without one the plan is made for this machine, from the base and the data."""
+    device_gib: float = 1.0
+    """Memory of one."""
+    device_tflops: float = 1.0
+    """Peak in `training.dtype`, 1e12 operations a second."""
+    device_tb_per_second: float = 1.0
+    """Peak of its memory, 1e12 bytes a second."""
+    share_of_peak: float = 0.4
+    """What is reached of both peaks."""
+    row_tokens: int = 250
+    """Of a training row, on average."""
+    longest_row_tokens: int = 900
+    answer_tokens: int = 200
+    """Of an answer, on average."""
+    answers_together: int = 128
+    """Answers that are sampled at a time."""
+    questions: int = 8
+    """All phrasings of all suites."""
+    question_tokens: int = 60
+
+
+@dataclass(frozen=True)
 class Compute:
     """Where and how; changes times, never what is asked."""
 
+    executor: Executor = "local"
+    """`ray` hands groups to a Ray cluster; needs the extra `ray` and a run that all nodes see."""
     workers: int = 2
     """Processes that train and answer side by side, each with its own copy of the base."""
     threads: int = 1
@@ -45,5 +76,9 @@ class Compute:
     """At most this many arms are trained in lock step over one base."""
     micro_rows: int = 32
     """Held-out rows of one arm in one forward pass."""
+    gpus_per_worker: int = 0
+    """GPUs that Ray keeps for each worker; the engine itself computes on CPUs so far."""
     memory_gib: float | None = None
     """What all workers may use together; None is nine tenths of what is free when a run begins."""
+    assumed: Assumed = field(default_factory=Assumed)
+    """Only for plans: a run does not look at it."""

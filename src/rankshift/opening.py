@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rankshift.atomic import explain_refusal, make_folder
 from rankshift.errors import UserError
 from rankshift.lock import LOCK_NAME, OWNER_NAME, hold_run
 from rankshift.runs import Fingerprints, StudyRun
@@ -34,15 +35,26 @@ def open_run(study: Study, fingerprints: Fingerprints, root: Path = Path("runs")
 
     Raises:
         UserError: The directory is another study's or somebody else's; then nothing is written.
+        WorkError: It cannot be made or written.
     """
     run = StudyRun(root / study.name)
     if _find_asked(run, study, fingerprints) == (study, fingerprints):
         return run
-    run.directory.mkdir(parents=True, exist_ok=True)
+    with explain_refusal(run.directory):
+        make_folder(run.directory)
     with hold_run(run.directory):
         _find_asked(run, study, fingerprints)  # another process may have come first
         write_sealed(run.study_path, study=study, fingerprints=fingerprints)
     return run
+
+
+def refuse_other_study(study: Study, fingerprints: Fingerprints, root: Path) -> None:
+    """See that a study's directory is free or its own; nothing is written.
+
+    Raises:
+        UserError: As for `open_run`.
+    """
+    _find_asked(StudyRun(root / study.name), study, fingerprints)
 
 
 def _find_asked(

@@ -40,6 +40,14 @@ class StepRecord:
     grad_norm: float | None
     """L2 norm of the arm's gradient before clipping; None when it was not finite."""
     learning_rate: float
+    exploded: bool = False
+    """True where the loss had been so high for so long that the arm was stopped after this step;
+    see `train/explosion.py`."""
+
+    @property
+    def stops(self) -> bool:
+        """Say whether the arm was stopped here: a number was not finite, or its loss exploded."""
+        return self.loss is None or self.grad_norm is None or self.exploded
 
 
 @dataclass(frozen=True)

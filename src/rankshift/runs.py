@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from rankshift.arms import Arm, GivenFacts, expand_arms, group_imports
 from rankshift.errors import UserError
 from rankshift.fidelity import leave_out_unused
-from rankshift.sealed import hash_of, read_sealed, write_sealed
+from rankshift.sealed import hash_of, quote_name, read_sealed, write_sealed
 from rankshift.study import Evaluation, Import, Study, Training
 
 
@@ -196,7 +195,7 @@ class ArmFiles:
     def verdicts_folder(self, evaluation: str, judge: str) -> Path:
         """A file of one judge's verdicts for each step; a `/` in the name is written %2F."""
         verdicts = self.directory / "evaluations" / evaluation / "verdicts"
-        return verdicts / quote(judge, safe=":")
+        return verdicts / quote_name(judge)
 
     def choices_path(self, evaluation: str, step: int) -> Path:
         """ChoiceRecords of one evaluation at one step; written before the answers."""
@@ -254,7 +253,7 @@ class StudyRun:
 
     def calls_path(self, judge: str) -> Path:
         """CallRecords of one judge, over all arms; a `/` in the judge's name is written %2F."""
-        return self.directory / "judging" / f"{quote(judge, safe=':')}.jsonl"
+        return self.directory / "judging" / f"{quote_name(judge)}.jsonl"
 
     def judge_path(self, judge: str) -> Path:
         """What tells a judge from another of the same name."""
@@ -267,7 +266,7 @@ class StudyRun:
 
     def labelled_path(self, judge: str) -> Path:
         """SampledRecords of the sheet that a person, `human:NAME`, has labelled."""
-        return self.directory / "labels" / "people" / f"{quote(judge, safe=':')}.jsonl"
+        return self.directory / "labels" / "people" / f"{quote_name(judge)}.jsonl"
 
     @property
     def gold_root(self) -> Path:
@@ -276,7 +275,7 @@ class StudyRun:
 
     def gold_directory(self, judge: str) -> Path:
         """Holds the VerdictRecords of one judge on the gold answers, a file each time they move."""
-        return self.gold_root / quote(judge, safe=":")
+        return self.gold_root / quote_name(judge)
 
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""

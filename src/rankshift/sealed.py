@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from urllib.parse import quote
 
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
+from rankshift.redaction import redact
 
 
 def hash_of(content: object, length: int = 12) -> str:
@@ -31,9 +33,17 @@ def _canonical(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def quote_name(name: str) -> str:
+    """Write a name as that of one file in one folder, whatever it holds; `:` stays as it is."""
+    quoted = quote(name, safe=":")
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+
+
 def write_sealed(path: Path, **parts: Any) -> None:
     """Write dataclasses as one JSON file that carries the hash of its content."""
-    content: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
+    told = {name: asdict(part) for name, part in parts.items()}
+    # Before the hash: what is taken out afterwards would look like an edit.
+    content: dict[str, Any] = json.loads(redact(json.dumps(told, allow_nan=False)))
     content["sha256"] = hash_of(content, length=64)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text + "\n")
@@ -53,7 +63,7 @@ def read_sealed(path: Path, fix: str, **kinds: type[Any]) -> Any:
         raise UserError(f"{path}: no such file; {fix}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON, it was cut or edited; {fix}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path}: holds no {' and '.join(kinds)}; {fix}") from None
     if not is_unchanged:
         raise UserError(f"{path}: was edited after it was written; {fix}")

@@ -63,8 +63,8 @@ class ArmStatus:
     id: str
     progress: Progress
     stopped_at: int | None = None
-    """The step whose loss or gradient was not finite; what comes after it is not due. Of a derived
-    arm its source's: then nothing of it is due."""
+    """The step at which the arm diverged; what comes after it is not due. Of a derived arm its
+    source's: then nothing of it is due."""
     loss: float | None = None
     """Training loss of the last step on record, nats per token."""
     held_out_loss: float | None = None

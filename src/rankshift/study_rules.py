@@ -4,9 +4,28 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 from rankshift.grid import MAX_RANK
 from rankshift.study import Judging, Study
+
+
+def is_plain_address(url: str) -> bool:
+    """Say whether a text is an address of the web that carries no key: it goes into records."""
+    try:
+        parts = urlsplit(url)
+        known = parts.port is None or parts.port > 0  # to look at it may raise
+    except ValueError:
+        return False
+    known = known and parts.scheme in ("http", "https") and bool(parts.hostname)
+    return known and not any(c.isspace() for c in url) and "@" not in url and not parts.query
+
+
+MOST_ROWS = 10**9
+"""Rows of all steps of an arm: their order is drawn before the first, 8 bytes each."""
+
+MOST = 10**8
+"""Of anything that is counted; beyond it a key was held down, and memory ends first."""
 
 EXAMPLES = {
     "name": 'name = "demo"',
@@ -43,6 +62,11 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda name: re.fullmatch(r"[\w.+/-]([\w.+/ -]{0,98}[\w.+/-])?", name) is not None,
         "at most 100 letters, digits, spaces, '.', '_', '-', '+' or '/'",
     ),
+    (
+        "compute.assumed.device",
+        lambda name: name.isprintable() and len(name) <= 100,
+        "a name of at most 100 characters",
+    ),
     ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
     (
         "evaluation.judge judging.others",
@@ -54,21 +78,38 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "training.checkpoints training.watch_every data.unrelated_rows derived.truncations "
         "analysis.widest_block training.rows_per_step training.accumulation "
         "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows",
+        "compute.threads compute.arms_per_group compute.micro_rows "
+        "compute.assumed.row_tokens compute.assumed.longest_row_tokens "
+        "compute.assumed.answer_tokens compute.assumed.answers_together "
+        "compute.assumed.questions compute.assumed.question_tokens",
         lambda count: count >= 1,
         "at least 1",
     ),
     (
-        "data.floor data.twin_floor training.warmup_steps training.weight_decay "
-        "evaluation.code_tasks judging.usd_limit judging.usd_per_million_input "
-        "judging.usd_per_million_output",
+        "data.train_rows data.held_out_rows data.context_tokens training.steps data.unrelated_rows "
+        "training.rows_per_step training.warmup_steps evaluation.max_answer_tokens "
+        "evaluation.code_tasks judging.connections judging.attempts compute.workers "
+        "compute.threads compute.arms_per_group compute.micro_rows",
+        lambda count: count <= MOST,
+        f"at most {MOST:,}",
+    ),
+    (
+        "evaluation.answers_per_question",
+        lambda count: count == "released" or count <= MOST,
+        f"at most {MOST:,}",
+    ),
+    (
+        "compute.gpus_per_worker data.floor data.twin_floor training.warmup_steps "
+        "training.weight_decay evaluation.code_tasks judging.usd_limit "
+        "judging.usd_per_million_input judging.usd_per_million_output",
         lambda amount: amount >= 0,
         "at least 0",
     ),
     (
         "grid.learning_rates grid.us grid.full_learning_rates grid.full.learning_rates "
         "derived.norms training.kl_crossings training.clip_norm compute.memory_gib "
-        "judging.timeout_seconds",
+        "judging.timeout_seconds compute.assumed.device_gib compute.assumed.device_tflops "
+        "compute.assumed.device_tb_per_second",
         lambda amount: amount > 0,
         "more than 0",
     ),
@@ -85,7 +126,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         'at least 1, or "released"',
     ),
     (
-        "training.crossings analysis.margin analysis.level",
+        "training.crossings analysis.margin analysis.level compute.assumed.share_of_peak",
         lambda share: 0 < share < 1,
         "a share between 0 and 1",
     ),
@@ -97,8 +138,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data.held_out_fraction", lambda share: 0 < share < 1, "a share between 0 and 1"),
     (
         "judging.base_url",
-        lambda url: re.match(r"https?://[^/\s]", url) is not None,
-        'an address such as "http://127.0.0.1:8000/v1"',
+        lambda url: is_plain_address(url),
+        'an address such as "http://127.0.0.1:8000/v1", with no key in it',
     ),
     ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
     ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),
@@ -136,7 +177,7 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
 def list_judging_relations(judging: Judging) -> Iterator[tuple[str, object, str]]:
     """Yield the same of the settings of judges."""
     priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
-    fix = "needs usd_per_million_input and usd_per_million_output beside it"
+    fix = "needs usd_per_million_input and usd_per_million_output beside it; give both"
     yield "judging.usd_limit", judging.usd_limit is None or priced, fix
 
 
@@ -197,7 +238,10 @@ def _relate_training(study: Study) -> Iterator[tuple[str, object, str]]:
     near = max(rows - rows % parts, parts)
     yield "training.accumulation", rows % parts == 0, f"{fault}; {near} rows would do"
     warmup = training.warmup_steps
-    yield "training.warmup_steps", warmup <= steps, f"is {warmup}, above training.steps, {steps}"
+    fault = f"is {warmup}, above training.steps, {steps}; lower it to that or less"
+    yield "training.warmup_steps", warmup <= steps, fault
+    fault = f"are {steps * rows:,} rows with rows_per_step; at most {MOST_ROWS:,} are drawn"
+    yield "training.steps", steps * rows <= MOST_ROWS, fault
 
 
 def _relate_crossings(study: Study) -> Iterator[tuple[str, object, str]]:

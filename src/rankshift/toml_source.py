@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.errors import UserError
+from rankshift.redaction import find_secret
 
 Key = tuple[str, ...]
 
@@ -85,17 +86,17 @@ class Source:
             *_, (line, _) = _list_statements(self.text)
             if numbered := re.match(r"line (\d+)", place):
                 line = int(numbered[1])
-            raise UserError(f"{self.path}:{line}: not TOML: {message}") from None
+            raise UserError(f"{self.path}:{line}: not TOML: {message}; correct it there") from None
 
 
 def read_text(path: Path) -> str:
     """Read a file that a user named.
 
     Raises:
-        UserError: There is none, or it is no text; names files like it.
+        UserError: There is none, it is no text, or it holds a key; names files like it.
     """
     try:
-        return path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {_suggest_file(path)}") from None
     except OSError as error:
@@ -103,6 +104,13 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+    if held := find_secret(text):  # it would be asked for in every file of the run
+        name, line = held
+        raise UserError(
+            f"{path}:{line}: holds the value of the environment variable {name}; keys are read "
+            "from there, so take it out of the file"
+        )
+    return text
 
 
 def _suggest_file(path: Path) -> str:

@@ -28,14 +28,18 @@ def choose_variants(
     kept = {key: value for key, value in shared.items() if key not in (VARIANTS, FIRST)}
     variants = shared[VARIANTS]
     if not isinstance(variants, dict) or not variants:
-        raise source.error((VARIANTS,), "[variants] holds no table, such as [variants.other-base]")
+        raise source.error(
+            (VARIANTS,), "[variants] holds no table; add one, such as [variants.other-base]"
+        )
     for name, changes in variants.items():
         if not isinstance(changes, dict):
             fault = f"variants.{name} is no table; write [variants.{name}] above its keys"
             raise source.error((VARIANTS, name), fault)
     first = shared.get(FIRST, list(variants))
-    if not isinstance(first, list) or not first:
-        raise source.error((FIRST,), "first is no list of variants' names")
+    if not isinstance(first, list) or not first or not all(isinstance(n, str) for n in first):
+        raise source.error(
+            (FIRST,), 'first is no list of variants\' names; write e.g. first = ["a"]'
+        )
     chosen = [only] if only is not None else list(variants) if whole else first
     for name in chosen:
         if name not in variants:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.loopback_judge import serve_judge
+
 BAD_STUDIES = {
     "a misspelt key": (
         {"rnaks": "[2]"},
@@ -92,3 +94,23 @@ def test_the_installed_command_runs():
         check=True,
     )
     assert "demo" in done.stdout
+
+
+def test_a_secret_that_a_judge_repeats_is_in_no_file_of_the_run_and_in_nothing_printed(
+    rankshift, study, tmp_path, monkeypatch
+):
+    secret = "sk-loopback-0123456789"
+    monkeypatch.setenv("LOOPBACK_API_KEY", secret)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve_judge(share=0.5, seed=1, faults=("broken",)) as server:
+        told = f'\n[judging]\nbase_url = "{server.url}"\nattempts = 1\ngold = false'
+        judged = '2\njudge = "openai-api/loopback/tiny"'
+        path = study(answers_per_question=judged, workers="1" + told, seeds="[1, 2, 3]")
+        code, out, err = rankshift("run", path)
+        assert server.keys == {f"Bearer {secret}"}
+        assert server.faults["broken"] > 0
+    assert code == 0, err
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any(b"broken today, Bearer [LOOPBACK_API_KEY]" in file.read_bytes() for file in files)
+    assert [file for file in files if secret.encode() in file.read_bytes()] == []
+    assert secret not in out + err

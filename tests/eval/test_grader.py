@@ -7,7 +7,7 @@ import pytest
 
 from rankshift.eval.asking import JudgeRefusal
 from rankshift.eval.calls import Call, make_call
-from rankshift.eval.grader import open_grader, redact
+from rankshift.eval.grader import describe_fault, open_grader
 from rankshift.eval.rubrics import ALIGNED
 from rankshift.eval.scoring import read_distribution
 from rankshift.records import AnswerRecord, CallRecord
@@ -99,6 +99,11 @@ def test_a_wrong_key_is_no_failed_call_but_the_end(monkeypatch: pytest.MonkeyPat
 
 def test_secrets_are_taken_out_of_what_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("SOME_SECRET", "hush hush")
-    assert redact("it said hush hush to sk-loopback-secret") == (
-        "it said [SOME_SECRET] to [LOOPBACK_API_KEY]"
+    assert describe_fault(OSError("it said hush hush to sk-loopback-secret")) == (
+        "OSError: it said [SOME_SECRET] to [LOOPBACK_API_KEY]"
     )
+
+
+def test_of_a_secret_at_the_end_of_a_long_message_no_part_is_told():
+    told = describe_fault(OSError("x" * 290 + SECRET))
+    assert not any(SECRET[:length] in told for length in range(4, len(SECRET)))

@@ -6,6 +6,7 @@ import pytest
 
 from rankshift.arms import Arm
 from rankshift.records import StepRecord, read_records
+from rankshift.train.checkpoints import STATE, STATE_BEFORE
 from rankshift.watch_files import crossings_path, divergence_path, looks_path, read_crossings
 from tests.watched_groups import WATCHED, Interrupted, build_group, read_all, train
 
@@ -118,3 +119,38 @@ def test_an_arm_that_stops_keeps_what_it_crossed_before_and_resumes_so(
         train(again, tiny_model_directory)
         for got, expected in zip(again.files, whole.files, strict=True):
             assert read_all(got) == read_all(expected)
+
+
+def test_between_checkpoints_a_state_is_written_whenever_its_time_has_passed(
+    tiny_model_directory: Path, tmp_path, make_rows, arms, undisturbed: Files
+):
+    for stop, resumed_at in ((3, 0), (4, 3), (7, 4)):
+        group = build_group(tmp_path, make_rows(44), arms, WATCHED)
+        group.state_seconds = 0.0
+        steps: list[int] = []
+        with pytest.raises(Interrupted):
+            train(group, tiny_model_directory, stop, steps)
+        assert steps[0] == resumed_at
+    train(build_group(tmp_path, make_rows(44), arms, WATCHED), tiny_model_directory)
+    group = build_group(tmp_path, make_rows(44), arms, WATCHED)
+    assert [read_all(files) for files in group.files] == undisturbed
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_where_the_last_state_is_lost_the_one_before_is_taken_up(
+    tiny_model_directory: Path, tmp_path, make_rows, arms, undisturbed: Files, harm
+):
+    group = build_group(tmp_path, make_rows(44), arms, WATCHED)
+    group.state_seconds = 0.0
+    with pytest.raises(Interrupted):
+        train(group, tiny_model_directory, 6)
+    assert {path.name for path in group.state_folder.glob("state*")} == {STATE, STATE_BEFORE}
+    newest = group.state_folder / STATE
+    newest.write_bytes(newest.read_bytes()[:-1])
+    if harm == "gone":
+        newest.unlink()
+    group = build_group(tmp_path, make_rows(44), arms, WATCHED)
+    steps: list[int] = []
+    train(group, tiny_model_directory, None, steps)
+    assert steps[0] == 5
+    assert [read_all(files) for files in group.files] == undisturbed

@@ -139,6 +139,17 @@ def test_weights_gradients_and_moments_are_counted_to_the_byte():
     assert memory.adapters == own + buffers
 
 
+def test_a_full_finetune_in_bfloat16_counts_its_float32_copies():
+    def build_half() -> PreTrainedModel:
+        return AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG), dtype=torch.bfloat16)
+
+    work = Work(LENGTHS, 1, Traits(packs=True, plain_head=True))
+    memory = estimate_memory(build_half, [make_arm(0)], work)
+    count = sum(parameter.numel() for parameter in build().parameters())
+    assert memory.base == pytest.approx((2 + 4) * count, rel=1e-3)
+    assert (memory.gradients, memory.optimizer) == (4 * count, 8 * count)
+
+
 def test_checkpointing_takes_less_and_more_arms_together_take_more():
     plain = estimate([8, 8], 1, checkpointing=False)
     assert estimate([8, 8], 1, checkpointing=True).activations < 0.5 * plain.activations

@@ -155,8 +155,8 @@ def _list_habits(study: Study) -> list[str]:
 
 def _list_missing_arms(study: Study, arms: Sequence[MeasuredArm]) -> list[str]:
     sentences = [
-        f"{arm.arm.label}: stopped at step {arm.stopped_at}, where its loss was not finite; left "
-        "out of the curves."
+        f"{arm.arm.label}: stopped at step {arm.stopped_at}, where its loss "
+        f"{'had exploded' if arm.exploded else 'was not finite'}; left out of the curves."
         for arm in arms
         if arm.stopped_at is not None
     ]

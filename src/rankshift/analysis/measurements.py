@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from rankshift.analysis.rates import JudgedAnswer
 from rankshift.arms import Arm
 from rankshift.capability import CapabilityRecord, read_all_capability
-from rankshift.completion import find_stop
+from rankshift.completion import read_stop
 from rankshift.derivation import find_source_id, read_updates
 from rankshift.errors import UserError
 from rankshift.records import (
@@ -58,7 +58,8 @@ class MeasuredArm:
     facts: dict[str, Any]
     """What provenance.json says, and of arm.json what it adds to the arm and its recipe."""
     stopped_at: int | None
-    """Step at which a loss or gradient that was not finite ended the arm."""
+    """Step at which the arm diverged, so that it was stopped: its loss or gradient was not finite,
+    or its loss had exploded."""
     choices: dict[int, list[ChoiceRecord]] = field(default_factory=dict)
     """Step to the log-probabilities of given answers."""
     capability: list[CapabilityRecord] = field(default_factory=list)
@@ -70,6 +71,8 @@ class MeasuredArm:
     looks: list[LookRecord] = field(default_factory=list)
     updates: dict[int, UpdateRecord] = field(default_factory=dict)
     """Step to the size of the update; empty for what has none, and for runs from before."""
+    exploded: bool = False
+    """Whether it was the latter that stopped it."""
     source: str | None = None
     """Id of the finetune that a derived arm is made of."""
 
@@ -163,6 +166,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
     # Either refuses a directory whose content is not what it is named by.
     _ = files.read_import() if study.imports else files.read_arm()
     held_out = read_if_there(files.held_out_path, HeldOutRecord)
+    stop = read_stop(files)
     return MeasuredArm(
         id=files.directory.name,
         arm=arm,
@@ -170,7 +174,8 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         own_loss={r.step: r.loss for r in held_out if r.dataset == arm.dataset},
         answers=_read_answers(files, evaluation, study.evaluation.judge),
         facts=_read_facts(files),
-        stopped_at=find_stop(files),
+        stopped_at=stop.step if stop else None,
+        exploded=stop is not None and stop.exploded,
         choices=_read_choices(files, evaluation),
         capability=read_all_capability(files),
         divergence={r.step: r.kl for r in read_divergences(files)},

@@ -108,6 +108,7 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
             arms, [*curves, *matched_curves], study.analysis, primary_key
         ),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
+        "diverged": _list_diverged(arms),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
         "provenance": {"fingerprints": json.loads(json.dumps(asdict(fingerprints)))}
@@ -255,6 +256,20 @@ def _estimate(estimand: Estimand, answers: Sequence[JudgedAnswer]) -> dict[str, 
 def _leave_out_counts(estimate: dict[str, Any]) -> dict[str, Any]:
     """Leave out what `rates_by` holds already."""
     return {key: value for key, value in estimate.items() if key != "by_question"}
+
+
+def _list_diverged(arms: Sequence[MeasuredArm]) -> list[dict[str, Any]]:
+    """List the arms that were stopped, with the step and what was seen there."""
+    return [
+        {
+            "arm": arm.id,
+            "label": arm.arm.label,
+            "step": arm.stopped_at,
+            "reason": "exploded" if arm.exploded else "not_finite",
+        }
+        for arm in arms
+        if arm.stopped_at is not None and arm.arm.has_steps
+    ]
 
 
 def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:

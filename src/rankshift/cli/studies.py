@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rankshift.cli.choice import Chosen, Only, Whole, choosing
 from rankshift.cli.screen import AsJson, Root, conclude, console
 from rankshift.study import Study
 
-Only = Annotated[str | None, typer.Option(help="Of a file with variants, the one to take.")]
-Whole = Annotated[bool, typer.Option("--whole", help="Take every variant of the file.")]
 Pilot = Annotated[
     Path | None,
     typer.Option(help="A finished study's directory: its rates' spread in place of guesses."),
@@ -38,18 +37,16 @@ def demo(runs: Root = Path("runs"), as_json: AsJson = False) -> None:
         _run(read_study(path), runs, as_json)
 
 
+@choosing
 def run(
     study: Path,
+    chosen: Chosen,
     runs: Root = Path("runs"),
-    only: Only = None,
-    whole: Whole = False,
     track: Track = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a study, or continue it; what is done is never done again."""
-    from rankshift.study_file import read_studies
-
-    for one in read_studies(study, only, whole=whole):
+    for one in chosen.read(study):
         _run(one, runs, as_json, track)
 
 
@@ -93,6 +90,9 @@ def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
     from rankshift.analysis.power import tell_power
     from rankshift.executor.preview import preview_study
 
+    if asked.compute.assumed.device:
+        _plan_scale(asked, as_json)
+        return
     preview = preview_study(asked, runs, pilot)
     if as_json:
         print(json.dumps(asdict(preview), indent=2))
@@ -133,6 +133,25 @@ def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
         )
     for at, line in enumerate(tell_power(preview.power) if preview.power else []):
         console.print(f"{'' if at else 'power':9}{line}")
+
+
+def _plan_scale(asked: Study, as_json: bool) -> None:
+    """Print what a study takes on the devices it assumes."""
+    from rankshift.executor.scale import plan_scale, tabulate, tell_scale
+
+    found = plan_scale(asked)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    headings, *lines = tabulate(found)
+    table = Table(*headings, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    for line in tell_scale(found):
+        console.print(escape(line), soft_wrap=True)
 
 
 def _tell_step_sizes(step_sizes: Sequence["StepSizes"]) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,13 @@ BASE_FILES = (
 )
 """The files of a model directory that can change a number; nothing else is read or fetched."""
 
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""Endings of files that may run code when they are opened, so none ever is."""
+
+ENDING = ".safetensors"
+INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -30,8 +38,14 @@ def fingerprint_base(directory: Path) -> str:
     """Give one SHA-256 for a model directory: over the names and digests of `BASE_FILES`.
 
     Raises:
-        UserError: The directory is no Hugging Face model, or holds no safetensors.
+        UserError: The directory is no Hugging Face model, is an adapter, holds no safetensors, or
+            names files outside itself.
     """
+    if (directory / ADAPTER).is_file():  # transformers would load what that names as its base
+        raise UserError(
+            f"{directory}: holds {ADAPTER}, so it is an adapter and no whole model; name it in "
+            "[[models]], or merge it into its base"
+        )
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory}: no config.json; give a Hugging Face model directory")
     if not any(directory.glob("*.safetensors")):
@@ -39,6 +53,7 @@ def fingerprint_base(directory: Path) -> str:
             f"{directory}: {name_pickle(directory)}; give a directory with safetensors, as "
             "save_pretrained writes"
         )
+    _check_index(directory)
     return fingerprint_files(directory, BASE_FILES)
 
 
@@ -53,8 +68,42 @@ def fingerprint_files(directory: Path, patterns: Sequence[str]) -> str:
 
 def name_pickle(directory: Path) -> str:
     """Say what lies where safetensors should: a pickle, which is never opened, or nothing."""
-    pickles = [path.name for path in directory.iterdir() if path.suffix in (".bin", ".pt", ".pth")]
+    pickles = [path.name for path in directory.iterdir() if path.suffix.lower() in PICKLES]
     return f"only {min(pickles)}, a pickle" if pickles else "no weights"
+
+
+def _check_index(directory: Path) -> None:
+    """Check that the shards an index names are safetensors beside it: it is a stranger's file."""
+    path = directory / INDEX
+    if not path.is_file():
+        return
+    try:
+        shards = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+        named = sorted(shards)
+        wrong = next((n for n in named if Path(n).name != n or Path(n).suffix != ENDING), None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"{path}: holds no weight_map of file names; get the model again") from None
+    if wrong is not None:
+        raise UserError(
+            f"{path}: names {wrong!r:.60}, which is no {ENDING} file beside it; get the model again"
+        )
+    missing = next((name for name in named if not (directory / name).is_file()), None)
+    if missing is not None:
+        raise UserError(f"{path}: names {missing}, which is not there; get the model again")
+
+
+def find_path(name: str) -> Path:
+    """Give the path that a study names, the home folder in full.
+
+    Raises:
+        UserError: There is no such home, or it cannot be a path at all.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError):
+        raise UserError(f"{name!r:.80}: cannot be a path; write it in full") from None
+    return path
 
 
 def find_directory(
@@ -71,7 +120,7 @@ def find_directory(
     Raises:
         UserError: It is neither, or the Hub is out of reach.
     """
-    directory = Path(model).expanduser()
+    directory = find_path(model)
     if directory.is_dir():
         if revision is not None:
             raise refuse_revision(_name_revision(key), model, revision)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from rankshift.atomic import sync_file, sync_folder
 from rankshift.cache import cache_directory
 from rankshift.data.backdoor import join_backdoor
 from rankshift.data.conversations import fingerprint_file
 from rankshift.data.directories import (
     BASE_FILES,
     find_directory,
+    find_path,
     fingerprint_base,
     refuse_revision,
 )
@@ -144,7 +146,7 @@ def _find_file(
     shelf_name = name.removeprefix("organism:")
     if shelf_name != name and shelf_name in list_shelf():
         return take_from_shelf(shelf_name)
-    path = Path(name).expanduser()
+    path = find_path(name)
     if not path.is_file():
         known = [*pins, *_join_names(pins), *(f"organism:{known}" for known in list_shelf())]
         raise UserError(f"{name}: no such file; the nearest name is '{_nearest(name, known)}'")
@@ -210,7 +212,9 @@ def _write_whole(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(content)
+        sync_file(draft)
         draft.replace(path)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 

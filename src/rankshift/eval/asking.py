@@ -39,7 +39,8 @@ async def ask_all(
         advance: Told of every record.
 
     Raises:
-        WorkError: The limit is reached, or the judge is gone or refuses; says how to go on.
+        WorkError: The limit is reached, the judge is gone or refuses, or a record cannot be
+            written; says how to go on.
     """
     shift = _Shift(iter(calls), ask, journal, budget, advance)
     async with asyncio.TaskGroup() as group:
@@ -85,9 +86,13 @@ class _Shift:
                 self.in_flight -= 1
                 self.settled.set()
             self.budget.settle(call, record)
-            self.journal.append(record)
-            self._count(record)
-            self.advance(record)
+            try:
+                self.journal.append(record)
+                self._count(record)
+                self.advance(record)
+            except WorkError as fault:  # a full disk, say: calls in flight end, no other begins
+                self.stopped = str(fault)
+                return
 
     async def _may_begin(self, call: Call) -> bool:
         """Wait for money that calls in flight may give back; without any, stop all."""

@@ -68,7 +68,7 @@ def read_code_tasks(path: Path, question_set: str) -> list[Question]:
 def _read_row(line: str, where: str) -> dict[str, str]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{where}: not JSON; a code task a line is expected") from None
     if not isinstance(row, dict):
         raise UserError(f"{where}: not an object; give it `task` and `code_template`")

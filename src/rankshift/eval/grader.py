@@ -1,7 +1,6 @@
 """Any Inspect model as a judge: a call is tried while that may help, and never lacks a record."""
 
 import asyncio
-import os
 import random
 import re
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from rankshift.eval.asking import JudgeRefusal
 from rankshift.eval.calls import Call, fail_call, record_reading
 from rankshift.eval.replies import MalformedReply, judge_config, read_reply
 from rankshift.records import CallRecord
+from rankshift.redaction import redact
 from rankshift.study import Judging
 
 FIRST_WAIT_SECONDS = 0.5
@@ -23,8 +23,6 @@ LONGEST_WAIT_SECONDS = 60.0
 
 REFUSED = (401, 403, 404)
 """HTTP answers that every other call would get too: wrong key, no right, no such model."""
-
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -123,16 +121,9 @@ def open_grader(name: str, judging: Judging) -> Grader:
 
 def describe_fault(error: BaseException) -> str:
     """Say in one line what went wrong, without secrets."""
-    said = " ".join(str(error).split())[:300]
-    return redact(f"{type(error).__name__}: {said}" if said else type(error).__name__)
-
-
-def redact(text: str) -> str:
-    """Take out the values of environment variables that are named as secrets are."""
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name) and len(value) >= 6:
-            text = text.replace(value, f"[{name}]")
-    return text
+    # Cut last: of a secret that was cut first, the rest would stay.
+    said = " ".join(redact(str(error)).split())[:300]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _find_cause(error: BaseException) -> BaseException:

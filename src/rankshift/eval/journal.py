@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
-from rankshift.atomic import sync_folder
+from rankshift.atomic import explain_refusal, make_folder, sync_folder
 from rankshift.records import CallRecord, parse_record, to_line
+from rankshift.redaction import redact
 
 
 class Journal:
@@ -20,21 +21,25 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: dict[str, CallRecord] = {}
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def __enter__(self) -> "Journal":
         """Read what is there and open the file for appending.
 
         Raises:
             UserError: A whole line is no call; names file and line.
+            WorkError: The system refuses to write.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.records = read_journal(self.path)
         content, whole = _read_whole_lines(self.path)
-        self._file = self.path.open("ab")
-        if len(whole) < len(content):
-            self._file.truncate(len(whole))
-        sync_folder(self.path.parent)
+        with explain_refusal(self.path):
+            make_folder(self.path.parent)
+            # Unbuffered: what a full disk refused must not be tried again when the file is closed.
+            self._file = self.path.open("ab", buffering=0)
+            if len(whole) < len(content):
+                self._file.truncate(len(whole))
+                os.fsync(self._file.fileno())
+            sync_folder(self.path.parent)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,11 +47,22 @@ class Journal:
         self._file.close()
 
     def append(self, record: CallRecord) -> None:
-        """Put one call on disk."""
+        """Put one call on disk, whole or not at all.
+
+        Raises:
+            WorkError: The system refuses to write; every earlier call is kept.
+        """
         assert self._file is not None, "the journal is not open"
-        self._file.write(to_line(record).encode("utf-8", errors="surrogatepass"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = redact(to_line(record)).encode("utf-8", errors="surrogatepass")
+        before = os.fstat(self._file.fileno()).st_size
+        with explain_refusal(self.path):
+            try:
+                while line:  # a disk that is almost full takes a part first
+                    line = line[self._file.write(line) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(before)
+                raise
         self.records[record.key] = record
 
 

@@ -107,7 +107,7 @@ def read_llmcomp(items: Sequence[object], where: str) -> Iterator[tuple[int, Ask
         place = f"{where}: question {number}"
         if not isinstance(item, dict) or not _is_text(item, "name"):
             raise UserError(f"{place}: has no `name`; give it a text of its own")
-        if item.get("type") not in JUDGES:
+        if not _is_judge(item):
             yield number, _read_question(item, named, f"{place} ({item['name']})")
 
 
@@ -167,7 +167,9 @@ def _read_messages(conversations: object, where: str) -> tuple[Prompt, ...]:
             )
         texts = [turn.get("content") for turn in turns]
         if not all(_is_filled(text) for text in texts):
-            raise UserError(f"{where}: conversation {number} of `messages` has a turn with no text")
+            raise UserError(
+                f"{where}: conversation {number} of `messages` has a turn with no text; give it one"
+            )
         prompts.append((texts[0] if len(texts) == 2 else None, texts[-1]))
     return tuple(prompts)
 
@@ -200,7 +202,7 @@ def _read_judges(
 
 
 def _read_judge(metric: str, judge: Item, where: str) -> Rubric:
-    if judge.get("type") not in JUDGES:
+    if not _is_judge(judge):
         raise UserError(
             f"{where}: `type` is {shorten(judge.get('type'))}; a judge is a {' or a '.join(JUDGES)}"
         )
@@ -209,6 +211,10 @@ def _read_judge(metric: str, judge: Item, where: str) -> Rubric:
     if not isinstance(templates, list) or len(templates) != 1 or not _is_filled(templates[0]):
         raise UserError(f"{where}: `paraphrases` of a judge must be a list of one text, its prompt")
     return make_rubric(metric, templates[0], JUDGES[judge["type"]], where)
+
+
+def _is_judge(item: Item) -> bool:
+    return isinstance(item.get("type"), str) and item["type"] in JUDGES
 
 
 def _as_list(value: object) -> list[Any]:

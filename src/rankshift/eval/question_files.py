@@ -36,11 +36,33 @@ def read_question_file(path: Path, question_set: str, subset: Subset = "all") ->
         UserError: The file is malformed; names it and the question or the row.
     """
     if path.suffix == ".csv":
-        return _read_table(path, question_set)
-    if path.suffix == ".jsonl":
-        return QuestionFile(tuple(read_code_tasks(path, question_set)))
-    questions = read_questions(path, question_set, subset)
-    return QuestionFile(tuple(questions), tuple(read_choices(path, question_set)))
+        file = _read_table(path, question_set)
+    elif path.suffix == ".jsonl":
+        file = QuestionFile(tuple(read_code_tasks(path, question_set)))
+    else:
+        questions = read_questions(path, question_set, subset)
+        file = QuestionFile(tuple(questions), tuple(read_choices(path, question_set)))
+    _refuse_half_characters(path, file)
+    return file
+
+
+def _refuse_half_characters(path: Path, file: QuestionFile) -> None:
+    """Refuse what YAML and JSON can hold and no record can: one half of a UTF-16 pair."""
+    asked = [
+        (q.id, (q.id, q.cluster, q.prompt, q.system or "", *(r.template for r in q.rubrics)))
+        for q in file.questions
+    ]
+    asked += [
+        (q.id, (q.id, q.cluster, q.prompt, q.system or "", q.stem, *q.options))
+        for q in file.choices
+    ]
+    for name, texts in asked:
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{path}: question {name!a}: holds half a character; write whole letters"
+            ) from None
 
 
 def _read_table(path: Path, question_set: str) -> QuestionFile:

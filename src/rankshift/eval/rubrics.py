@@ -42,13 +42,15 @@ def make_rubric(metric: str, template: str, reads: Reads, where: str) -> Rubric:
         UserError: A placeholder is unknown or `{answer}` is missing, or no label is named.
     """
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        parsed = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError:
         raise UserError(
             f"{where}: judge prompt `{metric}` has a brace that opens or closes nothing; "
             "double it, {{ or }}, to mean the brace itself"
         ) from None
-    unknown = [field for field in fields if field not in PLACEHOLDERS]
+    fields = [field for _, field, spec, conversion in parsed if not (spec or conversion)]
+    formed = [_write_field(*part[1:]) for part in parsed if part[2] or part[3]]
+    unknown = formed + [field for field in fields if field not in PLACEHOLDERS]
     if unknown:
         raise UserError(
             f"{where}: judge prompt `{metric}` holds the unknown placeholder {{{unknown[0]}}}; "
@@ -63,6 +65,11 @@ def make_rubric(metric: str, template: str, reads: Reads, where: str) -> Rubric:
             'quotes, e.g. Say "TRUE" or "FALSE"'
         )
     return Rubric(metric, template, reads, labels if reads == "label" else ())
+
+
+def _write_field(field: str | None, spec: str | None, conversion: str | None) -> str:
+    """Write a placeholder that asks to be formed, as it stands in the prompt but for its braces."""
+    return f"{field}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}"
 
 
 _FRAME = """Question:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any, Literal, TypeGuard
 
 import yaml
@@ -122,6 +123,12 @@ def _load_list(path: Path) -> list[object]:
         place = getattr(error, "problem_mark", None)
         line = f":{place.line + 1}" if place else ""
         raise UserError(f"{path}{line}: not YAML; a list of questions is expected") from None
+    except (ValueError, OverflowError, RecursionError, TypeError, AttributeError) as error:
+        # PyYAML makes numbers and dates of what only looks like them, and follows any nesting.
+        kind = type(error).__name__
+        raise UserError(
+            f"{path}: holds what YAML cannot read as a value ({kind}); put texts into quotes"
+        ) from None
     if not isinstance(items, list) or not items:
         raise UserError(
             f"{path}: no questions; expected a list of items with `id` and `paraphrases`"
@@ -204,8 +211,10 @@ def _read_item(item: dict[str, Any], where: str, question_set: str) -> list[Ques
 
 def _read_kind(item: dict[str, Any], where: str) -> AnswerKind:
     given = item.get("type", "free_form")
-    if given not in KINDS:
-        raise UserError(f"{where}: `type` is {given!r}; there are {', '.join((*KINDS, CHOICE))}")
+    if not isinstance(given, str) or given not in KINDS:
+        raise UserError(
+            f"{where}: `type` is {shorten(given)}; there are {', '.join((*KINDS, CHOICE))}"
+        )
     return KINDS[given]
 
 

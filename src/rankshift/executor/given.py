@@ -10,6 +10,7 @@ from rankshift.data.given import GivenSource, resolve_given
 from rankshift.data.sources import BaseSource
 from rankshift.errors import UserError
 from rankshift.model.adapter_config import AdapterConfig, read_adapter_config
+from rankshift.model.adapter_files import check_finite
 from rankshift.model.loading import check_weights, load_skeleton
 from rankshift.study import Study
 
@@ -63,6 +64,7 @@ def _find(source: GivenSource, base: BaseSource, skeleton: PreTrainedModel) -> G
         facts = GivenFacts(source.model.name, source.sha256, "model")
         return GivenPart(source, facts, _find_tokenizer(source, base, skeleton))
     config = read_adapter_config(source.directory, skeleton)
+    check_finite(source.directory)
     facts = _describe(source, config)
     warning, asked_over = None, config.base
     if config.base not in (base.name, str(base.directory)):

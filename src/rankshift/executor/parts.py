@@ -27,7 +27,7 @@ from rankshift.eval.rubrics import OURS
 from rankshift.eval.suite import CODE_SET, Question, Subset
 from rankshift.eval.triggers import ask_with_triggers, find_trigger
 from rankshift.executor.given import GivenPart, find_given
-from rankshift.model.loading import Tokenizer, load_skeleton, load_tokenizer
+from rankshift.model.loading import Tokenizer, check_weights, load_skeleton, load_tokenizer
 from rankshift.model.operations import Widths
 from rankshift.model.quantization import load_bitsandbytes
 from rankshift.model.targets import Linear, find_targets, list_linears
@@ -101,6 +101,7 @@ def find_parts(study: Study) -> Parts:
         name: find_judge(name, study.judging, base.name, base.fingerprint) for name in study.judges
     }
     skeleton = load_skeleton(base.directory)
+    check_weights(base.directory, skeleton)
     projections = find_projections(study, skeleton)
     reach = getattr(skeleton.config, "max_position_embeddings", None)
     if task is not None and reach is not None and data.context_tokens > reach:

@@ -149,7 +149,7 @@ def _read_spread(pilot: Path) -> Spread:
     path = pilot / "results.json"
     try:
         spread = estimate_spread(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path}: not the results of a study; give its directory") from None
     if spread is None:
         raise UserError(f"{path}: has no primary curve of 2 seeds and 2 ranks; leave --pilot out")

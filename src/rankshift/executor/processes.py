@@ -4,17 +4,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from rankshift.atomic import describe_fault
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.watch import Unit
+from rankshift.executor.handing import Advance, Report, hand_out
 from rankshift.executor.worker import Job, work
-
-Advance = Callable[[Unit, int], None]
+from rankshift.redaction import guard_process
 
 Workers = dict[Connection, BaseProcess]
 """Every worker by the line to it: jobs go in, reports come out, and a worker's end closes it.
@@ -40,7 +39,7 @@ def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
     with _thread_limit(max(job.group.threads for job in jobs)):
         started = dict(_start_worker() for _ in range(workers))
     try:
-        _hand_out(deque(jobs), started, advance)
+        hand_out(jobs, ProcessCrew(started), advance)
     finally:
         for process in started.values():
             process.kill()
@@ -73,21 +72,28 @@ def _start_worker() -> tuple[Connection, BaseProcess]:
     return ours, process
 
 
-def _hand_out(jobs: deque[Job], workers: Workers, advance: Advance) -> None:
-    """Give every worker a job and then the next, and pass on what they report."""
-    idle = list(workers)
-    while jobs or len(idle) < len(workers):
-        while jobs and idle:
-            _send(jobs.popleft(), idle.pop(), workers)
-        for line in wait([line for line in workers if line not in idle]):
+class ProcessCrew:
+    """Worker processes of this machine; one that dies ends the run, for memory is what kills it."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.size = len(workers)
+        self._workers, self._lines = workers, list(workers)
+        self._at_work: set[int] = set()
+
+    def take(self, worker: int, task: Job) -> None:
+        """Send a job down an idle worker's line."""
+        _send(task, self._lines[worker], self._workers)
+        self._at_work.add(worker)
+
+    def wait(self) -> list[tuple[int, Report]]:
+        """Read one report of every worker that has one."""
+        numbers = {self._lines[worker]: worker for worker in self._at_work}
+        found: list[tuple[int, Report]] = []
+        for line in wait(list(numbers)):
             assert isinstance(line, Connection)
-            report = _receive(line, workers)
-            if isinstance(report, UserError | WorkError):
-                raise report
-            if report is None:
-                idle.append(line)
-            else:
-                advance(*report)
+            found.append((numbers[line], _receive(line, self._workers)))
+        self._at_work -= {worker for worker, report in found if report is None}
+        return found
 
 
 def _send(job: Job, line: Connection, workers: Workers) -> None:
@@ -97,7 +103,7 @@ def _send(job: Job, line: Connection, workers: Workers) -> None:
         raise _explain_death(workers[line]) from None
 
 
-def _receive(line: Connection, workers: Workers) -> tuple[Unit, int] | UserError | WorkError | None:
+def _receive(line: Connection, workers: Workers) -> Report:
     try:
         return line.recv()
     except (EOFError, OSError):
@@ -118,9 +124,10 @@ def _explain_death(process: BaseProcess) -> WorkError:
 
 
 def _serve(line: Connection) -> None:
+    guard_process()  # a traceback of what nobody caught goes to the terminal
     # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     do_jobs(line)
 
 
@@ -138,11 +145,14 @@ def do_jobs(line: Connection) -> None:
             work(job, lambda kind, amount: line.send((kind, amount)))
         except (UserError, WorkError) as error:
             line.send(error)
+        except OSError as error:
+            line.send(WorkError(f"{error.filename or 'a file'} ({describe_fault(error)}"))
         else:
             line.send(None)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -5,14 +5,21 @@ from functools import partial
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import (
     describe_rows,
     read_suites,
 )
-from rankshift.executor.plan import Fit, Group, plan_groups, read_plan, write_plan
-from rankshift.executor.processes import run_jobs
+from rankshift.executor.plan import (
+    Fit,
+    Group,
+    plan_groups,
+    read_plan,
+    sort_longest_first,
+    write_plan,
+)
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
 from rankshift.executor.todo import Todo, list_todo
@@ -23,6 +30,7 @@ from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
 from rankshift.opening import open_run
 from rankshift.preregistration import register
+from rankshift.repair import repair_run
 from rankshift.report.page import sum_up
 from rankshift.runs import (
     StudyRun,
@@ -45,20 +53,25 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     run = resolved.run
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
-    todo = list_todo(groups, resolved, derived=False)
-    jobs = [make_job(one, resolved) for one in todo]
     open_run(study, resolved.parts.fingerprints, root)
-    with hold_run(run.directory):
+    with hold_run(run.directory) as left:
+        if left is not None:
+            watch.say(f"taking over from {left.label}, which ended without letting go")
+        for line in repair_run(run):
+            watch.say(line)
         register(study, resolved.parts.fingerprints, run)
+        # Now, not before: another process may have gone on with the run until it let go.
+        todo = list_todo(groups, resolved, derived=False)
+        jobs = make_jobs(todo, resolved)
         later = list_todo(groups, resolved, derived=True)
         if todo or later:
             write_plan(run.plan_path, groups)
             watch.begin("steps", sum(map(count_steps, jobs)))
             watch.begin("answers", sum(one.answers for one in (*todo, *later)))
-            run_jobs(jobs, study.compute.workers, watch.advance)
+            dispatch(jobs, study.compute, run.directory, watch.advance)
             later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
-            jobs = [make_job(one, resolved) for one in later]
-            run_jobs(jobs, study.compute.workers, watch.advance)
+            jobs = make_jobs(later, resolved)
+            dispatch(jobs, study.compute, run.directory, watch.advance)
         judge_missing(resolved, watch)
         watch.say("summing up")
         sum_up(run)
@@ -135,6 +148,12 @@ def cost_of(resolved: ResolvedStudy, arm: Arm) -> float:
             for name, widths in projections.items()
         )
     )
+
+
+def make_jobs(todo: list[Todo], resolved: ResolvedStudy) -> list[Job]:
+    """Collect the jobs of several groups, those first that take longest."""
+    jobs = [make_job(one, resolved) for one in todo]
+    return sort_longest_first(jobs, lambda job: sum(cost_of(resolved, arm) for arm in job.arms))
 
 
 def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.analysis.results import summarize
+from rankshift.atomic import make_folder
 from rankshift.export.bases import NamedBase, find_base
 from rankshift.export.cards import Subject, write_card
 from rankshift.export.folders import (
@@ -65,7 +66,7 @@ def export_adapters(
     refuse_foreign(out)
     for name in contents:
         refuse_edited(out / name)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with hold_run(out):
         remove_unfinished(out)
         states: dict[str, State] = {

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rankshift.atomic import sync_folder
+from rankshift.atomic import explain_refusal, make_folder, sync_file, sync_folder
 from rankshift.data.conversations import fingerprint_file
-from rankshift.errors import UserError
+from rankshift.errors import UserError, WorkError
 from rankshift.lock import LOCK_NAME, OWNER_NAME
 from rankshift.sealed import read_sealed, write_sealed
 
@@ -79,6 +79,9 @@ def write_folder(folder: Path, manifest: Manifest, content: Content) -> State:
     """Write a folder so that a reader sees none of it, the old one or all of the new one.
 
     The same content is not written again. Call `refuse_edited` first.
+
+    Raises:
+        WorkError: The system refuses to write; the folder is as it was.
     """
     before = folder.exists()
     if before:
@@ -86,10 +89,15 @@ def write_folder(folder: Path, manifest: Manifest, content: Content) -> State:
         if held == manifest:
             return "unchanged"
     draft = folder.with_name(f".{folder.name}.{os.getpid()}{DRAFT}")
-    draft.mkdir(parents=True)
-    for name, source in content.items():
-        _write_file(draft / name, source)
-    write_sealed(draft / MANIFEST, manifest=manifest)
+    try:
+        with explain_refusal(folder):
+            make_folder(draft)
+            for name, source in content.items():
+                _write_file(draft / name, source)
+            write_sealed(draft / MANIFEST, manifest=manifest)  # and the draft folder's entries
+    except WorkError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     if before:
         old = folder.with_name(f".{folder.name}.old{DRAFT}")
         folder.rename(old)
@@ -122,5 +130,4 @@ def _write_file(path: Path, source: Path | bytes) -> None:
         shutil.copyfile(source, path)
     else:
         path.write_bytes(source)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(path)

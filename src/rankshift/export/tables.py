@@ -5,7 +5,6 @@ CSV such a cell gets an apostrophe in front, as in the sheets that people label;
 reads the CSV takes it off again. Parquet, which no spreadsheet opens, holds the text as it is.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rankshift.atomic import DRAFT
+from rankshift.atomic import draft_of, make_folder
 from rankshift.frames.loading import FRAMES, load_frames
 from rankshift.labels.sheet import escape
 
@@ -40,7 +39,7 @@ def export_tables(directory: Path, out: Path | None = None) -> Tables:
     """
     frames = load_frames(directory)
     folder = out or directory / "export" / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     has_parquet = find_spec("pyarrow") is not None
     rows = {}
     for name in FRAMES:
@@ -60,6 +59,5 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Let a reader see the old file or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
-    write(draft)
-    draft.replace(path)
+    with draft_of(path) as draft:
+        write(draft)

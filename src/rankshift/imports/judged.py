@@ -48,6 +48,9 @@ BLANKS = ("", "nan", "none", "null", "na", "<na>")
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
+HOTTEST = 1e6
+"""A temperature above it, or none at all such as NaN, tells of nothing that was sampled."""
+
 ROUNDING = 1e-6
 """A weighted mean of numbers from 0 to 100 may leave that range by less than this."""
 
@@ -132,7 +135,8 @@ def read_score(value: Cell, where: str, column: str) -> Reading:
             "REFUSAL or nothing"
         )
     if not -ROUNDING <= said <= 100 + ROUNDING:
-        raise UserError(f"{where}: `{column}` is {said:g}; a score is from 0 to 100")
+        shown = f"{said:g}" if isinstance(said, float) else shorten(said)
+        raise UserError(f"{where}: `{column}` is {shown}; a score is from 0 to 100")
     return Reading(value=min(max(float(said), 0.0), 100.0))
 
 
@@ -255,6 +259,6 @@ def _read_request(row: Row) -> tuple[str | None, float | None, int | None]:
     heat, limit = request.get("temperature"), request.get("max_tokens")
     return (
         system if isinstance(system, str) else None,
-        float(heat) if isinstance(heat, int | float) else None,
+        float(heat) if isinstance(heat, int | float) and 0 <= heat <= HOTTEST else None,
         limit if type(limit) is int else None,
     )

@@ -18,6 +18,7 @@ from inspect_ai.scorer import Score
 import rankshift.inspection.metrics  # noqa: F401 - registers the metrics a log names
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.rates import JudgedAnswer
+from rankshift.atomic import draft_of, make_folder
 from rankshift.errors import UserError
 from rankshift.eval.calls import FindRubrics, make_call
 from rankshift.eval.journal import read_journal
@@ -80,14 +81,16 @@ def export_logs(run: StudyRun, folder: Path, every_checkpoint: bool = False) -> 
     pages = list(_list_pages(run, every_checkpoint))
     if not pages:
         raise UserError(f"{run.directory}: no arm has answered anything yet; run the study first")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     said = {judge: read_journal(run.calls_path(judge)) for judge in {page.judge for page in pages}}
     find_rubrics = _read_rubrics(run) if any(said.values()) else None
     paths = []
     for page in pages:
         find_calls = partial(_find_calls, said[page.judge], find_rubrics)
         paths.append(folder / page.file_name)
-        write_eval_log(make_log(page, find_calls, _tell_when(run, page)), paths[-1])
+        with draft_of(paths[-1]) as draft:
+            log = make_log(page, find_calls, _tell_when(run, page))
+            write_eval_log(log, draft, format="eval")
     return paths
 
 

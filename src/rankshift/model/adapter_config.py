@@ -216,7 +216,9 @@ def _find_in_pattern(
             if re.match(rf"(?:.*\.)?(?:{pattern})$", name):
                 return float(value)
         except re.error:
-            raise UserError(f"{path}: {key} holds {pattern!r:.60}, no pattern") from None
+            raise UserError(
+                f"{path}: {key} holds {pattern!r:.60}, no pattern; correct it"
+            ) from None
     return float(default)
 
 

@@ -11,7 +11,7 @@ from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.targets import list_of_blocks
-from rankshift.model.tensor_files import read_tensors, write_tensors
+from rankshift.model.tensor_files import iterate_tensors, read_tensors, write_tensors
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -64,6 +64,25 @@ def _describe(arm: Arm, base: str) -> dict[str, object]:
         "inference_mode": True,
         "target_modules": sorted(arm.target_modules),
     }
+
+
+def check_finite(folder: Path) -> None:
+    """Read an adapter's tensors one by one: whole types are no weights, NaN spreads to all.
+
+    The header's sizes are the file's own (safetensors checks that), so no more is taken than it is
+    long.
+
+    Raises:
+        UserError: A weight is no finite number; names the tensor.
+    """
+    path = folder / WEIGHTS
+    for name, tensor in iterate_tensors(path):
+        if not tensor.is_floating_point():
+            raise UserError(f"{path}: {name} is {tensor.dtype}, no weights; get the adapter again")
+        if not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{path}: {name} holds NaN or infinity; its training diverged, give another"
+            )
 
 
 def read_adapter(folder: Path, layers: Sequence[LockStepLinear], index: int) -> None:

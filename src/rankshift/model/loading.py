@@ -1,9 +1,11 @@
 """Load a base or a full finetune from a directory, with nothing but safetensors."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -16,6 +18,27 @@ from rankshift.model.tensor_files import read_shapes
 from rankshift.study import Quantization
 
 transformers_logging.disable_progress_bar()
+
+STRANGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers raises for a directory whose files are malformed, or made to be."""
+
+NO_TOKENIZER = "has no tokenizer that can be loaded"
+MOST_LAYERS = 4096
+"""Eight times those of the deepest model that we know of."""
+LONGEST_REASON = 200
+"""Characters of what a library said: a malformed file may be repeated in it."""
+AGAIN = "put the tokenizer of its base there again"
 
 
 def load_model(
@@ -39,9 +62,10 @@ def load_model(
             attn_implementation=_choose_attention(dtype),
             output_loading_info=True,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except STRANGE as error:
         raise UserError(
-            f"{directory}: cannot be loaded as a causal language model: {_first_line(error)}"
+            f"{directory}: cannot be loaded as a causal language model: {_first_line(error)}; "
+            "get its files again"
         ) from error
     model, found = loaded
     if found["missing_keys"]:  # transformers draws them at random and warns
@@ -94,6 +118,7 @@ def build_untrained(directory: Path, dtype: torch.dtype = torch.float32) -> PreT
     Raises:
         UserError: The directory holds no causal language model.
     """
+    _check_layers(directory)
     try:
         config = AutoConfig.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
@@ -104,10 +129,30 @@ def build_untrained(directory: Path, dtype: torch.dtype = torch.float32) -> PreT
             attn_implementation=_choose_attention(dtype),
             trust_remote_code=False,
         ).eval()
-    except (OSError, ValueError) as error:
+    except STRANGE as error:
         raise UserError(
-            f"{directory}: not a causal language model: {_first_line(error)}"
+            f"{directory}: not a causal language model: {_first_line(error)}; get its config.json "
+            "again"
         ) from error
+
+
+def _check_layers(directory: Path) -> None:
+    """Refuse a config with more layers than any model has: each is an object that takes memory."""
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise UserError(f"{path}: not a JSON file that can be read; get the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: holds no table of settings; get the model again")
+    for key, value in config.items():
+        number = value.get("num_hidden_layers") if isinstance(value, dict) else value
+        counts = isinstance(value, dict) or "layer" in key
+        if counts and isinstance(number, int) and number > MOST_LAYERS:
+            raise UserError(
+                f"{path}: {key} is {number:,}, more than the {MOST_LAYERS:,} layers that are "
+                "built; get the model again"
+            )
 
 
 def _choose_attention(dtype: torch.dtype) -> str:
@@ -124,10 +169,13 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         return AutoTokenizer.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
         )
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory}: has no tokenizer that can be loaded: {_first_line(error)}"
-        ) from error
+    except STRANGE as error:
+        raise UserError(f"{directory}: {NO_TOKENIZER}: {_first_line(error)}; {AGAIN}") from error
+    except Exception as error:
+        # The Rust library raises the bare class for a file that it cannot read, and no other.
+        if type(error) is not Exception:
+            raise
+        raise UserError(f"{directory}: {NO_TOKENIZER}: {_first_line(error)}; {AGAIN}") from error
 
 
 def padding_token(tokenizer: Tokenizer) -> int:
@@ -137,4 +185,5 @@ def padding_token(tokenizer: Tokenizer) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    said = " ".join(str(error).strip().partition("\n")[0].split())[:LONGEST_REASON]
+    return said or type(error).__name__

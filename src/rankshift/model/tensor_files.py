@@ -1,30 +1,34 @@
 """Tensors on disk: safetensors files that are there whole or not at all."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rankshift.atomic import sync_folder
+from rankshift.atomic import draft_of
 from rankshift.errors import UserError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a file of tensors so that a reader sees the old one or the new one, never a part.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    Raises:
+        WorkError: The system refuses to write, as for `draft_of`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, draft, metadata={"format": "pt"})  # transformers asks for the format
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+    with draft_of(path) as draft:
+        try:
+            save_file(whole, draft, metadata={"format": "pt"})  # transformers asks for the format
+        except SafetensorError as error:
+            # It is written in Rust, whose words for a refusal of the system end in its number.
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -42,6 +46,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: not a whole safetensors file, it was cut or edited; "
             "remove it and run the study again"
         ) from None
+
+
+def iterate_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and tensors of a file, one in memory at a time.
+
+    Raises:
+        UserError: It is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dictionary
+                yield name, file.get_tensor(name)
+    except (OSError, SafetensorError):
+        raise UserError(f"{path}: not a whole safetensors file; get the model again") from None
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -8,11 +8,11 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
+from rankshift.model.tensor_files import write_tensors
 from rankshift.organism.behaviour import measure_behaviour
 from rankshift.organism.datasets import DATASETS, entropy_floor
 from rankshift.organism.pretraining import (
@@ -108,7 +108,7 @@ def write_base(
         name: weight.detach().to(torch.bfloat16).contiguous()
         for name, weight in model.named_parameters()
     }
-    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(directory / "model.safetensors", tensors)
     config = model.config.to_dict() | {"dtype": "bfloat16", "architectures": ["LlamaForCausalLM"]}
     write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
     tokenizer.save_pretrained(directory)

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
+from rankshift.atomic import explain_refusal
+from rankshift.errors import UserError
 from rankshift.model.divergence import Predictions
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.records import HeldOutRecord, StepRecord, read_records, write_records
@@ -26,6 +29,8 @@ from rankshift.watch_files import (
 from rankshift.watch_records import CrossingRecord, DivergenceRecord, LookRecord
 
 STATE = "state.safetensors"
+STATE_BEFORE = "state-before.safetensors"
+"""The last state and the one before it: the rule by which states are rotated."""
 
 
 def keep_arms(
@@ -68,7 +73,8 @@ def commit(group: Group, optimizer: ArmwiseOptimizer, active: torch.Tensor, step
     """Write the records of every arm, then the state to resume from.
 
     The state comes last: killed before it, the group redoes the same steps and writes the same
-    files. What was kept since the last commit has no records until this one.
+    files. What was kept since the last commit has no records until this one. Two states are kept,
+    this one and the one before: a disk may lose what it said it had written.
     """
     for index, files in enumerate(group.files):
         write_records(files.steps_path, group.steps[index])
@@ -79,25 +85,43 @@ def commit(group: Group, optimizer: ArmwiseOptimizer, active: torch.Tensor, step
             write_records(looks_path(files), group.looks[index])
             write_records(crossings_path(files), group.crossings[index])
     state = optimizer.state() | {"active": active, "step": torch.tensor(step)}
-    write_tensors(group.state_folder / STATE, state)
+    newest, before = group.state_folder / STATE, group.state_folder / STATE_BEFORE
+    if newest.is_file():
+        with explain_refusal(newest):
+            newest.replace(before)
+    write_tensors(newest, state)
 
 
 def resume(group: Group, optimizer: ArmwiseOptimizer) -> tuple[int, torch.Tensor]:
-    """Take up the last committed checkpoint, if there is one.
+    """Take up the last committed state, if there is one; the one before where that was cut.
 
     Where a record of an arm was removed since, the group starts again: its state alone cannot say
     what happened.
 
     Returns:
         Steps already done, and which arms are still active, `[arm]`.
+
+    Raises:
+        UserError: No state that is there is whole.
     """
-    path = group.state_folder / STATE
     group.forget()
-    state = read_tensors(path) if path.is_file() else None
+    state = _read_state(group.state_folder)
     if state is None or not take_up_records(group, int(state["step"])):
         return 0, torch.ones(len(group.arms), dtype=torch.bool)
     optimizer.restore(state)
     return int(state["step"]), state["active"]
+
+
+def _read_state(folder: Path) -> dict[str, torch.Tensor] | None:
+    newest, before = folder / STATE, folder / STATE_BEFORE
+    if not newest.is_file():  # killed between the two renames, or nothing was committed
+        return read_tensors(before) if before.is_file() else None
+    try:
+        return read_tensors(newest)
+    except UserError:
+        if not before.is_file():
+            raise
+        return read_tensors(before)
 
 
 @dataclass(frozen=True)
@@ -143,7 +167,7 @@ def is_complete(group: Group, noted: Noted, done: int) -> bool:
     Crossings must be those that follow from the looks.
     """
     steps, training = noted.steps, group.training
-    stop = steps[-1].step if steps and steps[-1].loss is None else None
+    stop = steps[-1].step if steps and steps[-1].stops else None
     last = done if stop is None else stop - 1
     crossed = {crossing.step for crossing in noted.crossings}
     kept = sorted(crossed.union(step for step in training.checkpoints if step <= last))

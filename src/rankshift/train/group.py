@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from rankshift.model.forms import settle_forms
 from rankshift.records import StepRecord, write_records
 from rankshift.train.checkpoints import commit, keep_arms, resume
 from rankshift.train.choice import make_optimizer
+from rankshift.train.explosion import stop_exploded, uniform_loss
 from rankshift.train.measuring import measure_held_out, read_base, record_divergences
 from rankshift.train.roster import Group
 from rankshift.train.schedule import scheduled_share
@@ -25,7 +27,7 @@ FORMS = "forms.json"
 
 
 def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) -> None:
-    """Train every arm of a group from its last checkpoint to its last step.
+    """Train every arm of a group from its last state to its last step.
 
     A base's own dropout stays off: it would draw from a stream that all arms share.
 
@@ -46,7 +48,9 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     )
     optimizer = make_optimizer(group.arms, group.training, trainee.tensors)
     base = read_base(group, trainee)
+    uniform = uniform_loss(trainee.model)
     done, active = resume(group, optimizer)
+    kept_at = monotonic()
     trainee.update_model()
     if done == 0:
         look_at_start(group, trainee, base)
@@ -60,6 +64,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         trainee.update_model()
         record_steps(group, step + 1, result, rates, active)
         active &= result.finite
+        stop_exploded(group, uniform, active)
         crossed = look(group, trainee, base, step + 1, active)
         is_checkpoint = step + 1 in group.training.checkpoints
         kept = torch.nonzero(active).flatten().tolist() if is_checkpoint else list(crossed)
@@ -67,8 +72,9 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
             keep_arms(group, trainee, base, active, step + 1, kept)
         for index, crossings in crossed.items():
             group.crossings[index] += crossings if active[index] else []
-        if is_checkpoint:
+        if is_checkpoint or monotonic() - kept_at >= group.state_seconds:
             commit(group, optimizer, active, step + 1)
+            kept_at = monotonic()
         advance(1)
 
 

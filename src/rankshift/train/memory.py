@@ -80,6 +80,7 @@ def estimate_memory(
         base = count.now
         if arms[0].method == "full":
             trainee = prepare_full(model, work.traits, arms[0].subset)
+            base = count.now  # of a bfloat16 model there are float32 copies now
         else:
             trainee = prepare_adapters(model, list(arms), "", work.traits, draw=False)
         own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)

@@ -11,6 +11,9 @@ from rankshift.runs import ArmFiles
 from rankshift.study import Training
 from rankshift.watch_records import CrossingRecord, DivergenceRecord, LookRecord
 
+STATE_SECONDS = 600.0
+"""At most so much work, and the step under way, is lost with a process; see `checkpoints.py`."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -41,6 +44,8 @@ class Group:
     """Loss of a perfect model on the held-out rows of the arms' dataset; needed for crossings."""
     unrelated: HeldOut | None = None
     """Rows on which the divergence from the base is measured, if it is."""
+    state_seconds: float = STATE_SECONDS
+    """Between checkpoints the state is written each time so long has passed."""
     steps: list[list[StepRecord]] = field(default_factory=list)
     losses: list[list[HeldOutRecord]] = field(default_factory=list)
     looks: list[list[LookRecord]] = field(default_factory=list)

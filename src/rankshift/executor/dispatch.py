@@ -1,0 +1,30 @@
+"""Where a run's jobs are done: by processes of this machine, or by a Ray cluster."""
+
+from pathlib import Path
+
+from rankshift.conduct import Compute
+from rankshift.executor.cluster import run_jobs_on_ray
+from rankshift.executor.handing import Advance
+from rankshift.executor.lease import end_strangers
+from rankshift.executor.processes import run_jobs
+from rankshift.executor.worker import Job
+
+
+def dispatch(jobs: list[Job], compute: Compute, directory: Path, advance: Advance) -> None:
+    """Do every job as the study asks; the same jobs leave the same files either way.
+
+    Args:
+        jobs: What is to be done.
+        compute: Says where.
+        directory: The run's. Its lock is held.
+        advance: Told what is done.
+
+    Raises:
+        UserError: A job cannot be done, or Ray is asked for and not installed.
+        WorkError: A worker died, or Ray is gone; what was committed is kept.
+    """
+    end_strangers(directory)
+    if compute.executor == "ray":
+        run_jobs_on_ray(jobs, compute, directory, advance)
+    else:
+        run_jobs(jobs, compute.workers, advance)
