@@ -16,7 +16,7 @@ from rankshift.provenance import find_version
 
 State = Literal["ok", "warn", "fail"]
 
-EXTRAS = {"parquet": "pyarrow", "quantized": "bitsandbytes", "track": "trackio"}
+EXTRAS = {"parquet": "pyarrow", "quantized": "bitsandbytes", "ray": "ray", "track": "trackio"}
 """Extras that a study may want, each with the package that makes it."""
 
 LEAST_DISK_BYTES = GIB
