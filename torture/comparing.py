@@ -10,7 +10,8 @@ from rankshift.eval.journal import list_lines
 from rankshift.runs import StudyRun
 
 VOLATILE = ("written", "sha256", "commit", "dirty")
-"""Of a preregistration: when it was written and from what checkout, and the hash over that."""
+"""Of a preregistration: when it was written and from what checkout, and the hash over that; who
+edits the source meanwhile changes no number."""
 
 PLACE = ("question_set", "question_id", "paraphrase", "repeat")
 """What tells an answer of one file from the others."""
@@ -45,6 +46,8 @@ def read_results(run: StudyRun) -> dict[str, Any]:
     del results["timings"]
     for key in VOLATILE:
         results["preregistration"].pop(key)
+    for part in ("shared", "varying"):
+        results["provenance"][part].pop("git", None)
     return results
 
 

@@ -35,9 +35,9 @@ def runs(tmp_path):
     whole = StudyRun(tmp_path / "whole")
     registered = {"written": "now", "sha256": "1", "commit": "c", "dirty": True, "margin": 0.1}
     whole.directory.mkdir()
-    whole.results_path.write_text(
-        json.dumps({"timings": {"a": 1}, "preregistration": registered, "arms": [1]})
-    )
+    provenance = {"shared": {"git": {"dirty": True}, "python": "3"}, "varying": {}}
+    results = {"timings": {"a": 1}, "preregistration": registered, "provenance": provenance}
+    whole.results_path.write_text(json.dumps(results | {"arms": [1]}))
     write_records(whole.arm("a").steps_path, [StepRecord(1, 1.0, 9, 1.0, 1e-3)])
     answers = whole.arm("a").answers_path("e", 4)
     answers.parent.mkdir(parents=True)
@@ -50,11 +50,12 @@ def runs(tmp_path):
 def test_runs_that_differ_in_times_alone_are_identical(runs):
     whole, other = runs
     text = other.results_path.read_text()
-    other.results_path.write_text(text.replace('"a": 1', '"a": 2').replace("now", "then"))
+    text = text.replace('"a": 1', '"a": 2').replace("now", "then").replace("true", "false")
+    other.results_path.write_text(text)
     assert compare_runs(whole, other) == Difference(True, 0, 0)
 
 
-@pytest.mark.parametrize(("was", "now"), [('"arms": [1]', '"arms": [2]'), ("0.1", "0.2")])
+@pytest.mark.parametrize(("was", "now"), [("[1]", "[2]"), ("0.1", "0.2"), ('"3"', '"4"')])
 def test_other_results_are_not_identical(runs, was, now):
     whole, other = runs
     other.results_path.write_text(other.results_path.read_text().replace(was, now))
