@@ -21,6 +21,8 @@ FIXES = {
     errno.EACCES: "make it writable",
     errno.EPERM: "make it writable",
     errno.EIO: "see to its disk",
+    errno.EEXIST: "move the file that is where a folder belongs",
+    errno.ENOTDIR: "move the file that is where a folder belongs",
 }
 """What helps against an error of the system when a file is written, by its number."""
 
