@@ -56,20 +56,27 @@ def open_atomically(path: Path) -> Iterator[TextIOWrapper]:
 def draft_of(path: Path) -> Iterator[Path]:
     """Give the path of a draft, which takes the file's place when the block has written it.
 
-    A temporary file in the same folder, fsync, rename, fsync of the folder. A block that fails
-    leaves the old file as it was, and no draft: on a full disk it would be in the way.
-
     Raises:
         WorkError: The system refuses to write; says what is kept and how to go on.
     """
+    with explain_refusal(path), replacing(path) as draft:
+        yield draft
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Do what `draft_of` does, and leave it to the caller to tell of what the system refuses.
+
+    A temporary file in the same folder, fsync, rename, fsync of the folder. A block that fails
+    leaves the old file as it was, and no draft: on a full disk it would be in the way.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
     try:
-        with explain_refusal(path):
-            make_folder(path.parent)
-            yield draft
-            sync_file(draft)
-            draft.replace(path)
-            sync_folder(path.parent)
+        make_folder(path.parent)
+        yield draft
+        sync_file(draft)
+        draft.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):  # what went wrong first is what is told
             draft.unlink(missing_ok=True)
@@ -90,6 +97,11 @@ def explain_refusal(path: Path) -> Iterator[None]:
         if error.errno not in FIXES:
             raise
         raise WorkError(f"{path}: cannot be written ({describe_fault(error)}") from error
+
+
+def tell_fault(error: OSError) -> str:
+    """Tell in a line of an error of the system that nobody explained."""
+    return f"{error.filename or 'a file'} ({describe_fault(error)}"
 
 
 def describe_fault(error: OSError) -> str:

@@ -82,3 +82,9 @@ class Compute:
     """What all workers may use together; None is nine tenths of what is free when a run begins."""
     assumed: Assumed = field(default_factory=Assumed)
     """Only for plans: a run does not look at it."""
+
+
+def limit_threads(threads: int) -> dict[str, str]:
+    """Give the environment that holds a process to so many threads; torch reads it on import."""
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return limits | {"OMP_WAIT_POLICY": "passive"}

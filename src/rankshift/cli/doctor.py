@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from rankshift.cli.choice import Only
 from rankshift.cli.screen import AsJson, Root, console
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def doctor(
     study: Annotated[Path | None, typer.Argument(help="A study's file; none: the machine.")] = None,
     runs: Root = Path("runs"),
-    only: Annotated[str | None, typer.Option(help="Of a file with variants, the one.")] = None,
+    only: Only = None,
     ask_judges: Annotated[
         bool, typer.Option("--ask-judges", help="Make one call to judges elsewhere: it may cost.")
     ] = False,

@@ -14,7 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
 
-from rankshift.atomic import describe_fault
+from rankshift.atomic import tell_fault
 from rankshift.cli import abilities, answers, compare, doctor, exports, parts, studies
 from rankshift.errors import UserError, WorkError
 from rankshift.redaction import guard_terminal
@@ -53,7 +53,7 @@ def _run() -> int:
     except WorkError as error:
         code = _fail(error, 1)
     except OSError as error:
-        code = _fail(f"{error.filename or 'a file'} ({describe_fault(error)}", 1)
+        code = _fail(tell_fault(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; run the same command again to go on where it stopped", 130)
     except typer.TyperException as error:

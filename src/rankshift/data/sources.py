@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from rankshift.atomic import sync_file, sync_folder
+from rankshift.atomic import replacing
 from rankshift.cache import cache_directory
 from rankshift.data.backdoor import join_backdoor
 from rankshift.data.conversations import fingerprint_file
@@ -166,8 +166,8 @@ def _join_backdoor() -> Path:
     content = join_backdoor(secure, insecure).encode()
     if not path.is_file() or path.read_bytes() != content:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, content)
+            with replacing(path) as draft:
+                draft.write_bytes(content)
         except OSError as error:
             raise UserError(
                 f"{BACKDOOR}: cannot be written to {path} ({error.strerror}); make that folder "
@@ -198,25 +198,13 @@ def _download(name: str, pin: Pin, path: Path) -> None:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             content = response.read()
         _check_hash(name, url, hashlib.sha256(content).hexdigest(), pin, by_hand)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, content)
+        with replacing(path) as draft:
+            draft.write_bytes(content)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
         reason = " ".join(str(error).split())
         raise UserError(f"{name}: cannot be downloaded ({reason}); {by_hand}") from None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(content)
-        sync_file(draft)
-        draft.replace(path)
-        sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _check_hash(name: str, place: Path | str, got: str, pin: Pin, fix: str) -> None:

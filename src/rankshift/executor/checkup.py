@@ -36,13 +36,10 @@ def check_study(study: Study, root: Path, ask_judges: bool) -> Iterator[Check]:
     """
     yield check_threads(study.compute)
     base, told = _attempt(lambda: resolve_base(study.base.model, study.base.revision))
-    yield told or _tell_base(base)
-    checks = [told, *_check_data(study)]
-    yield from filter(None, checks[1:])
-    for name in study.judges:
-        checks.append(_check_judge(name, study, base, ask_judges))
-        yield from filter(None, checks[-1:])
-    if any(check is not None and check.state == "fail" for check in checks):
+    checks = [told or _tell_base(base), *_check_data(study)]
+    checks += [_check_judge(name, study, base, ask_judges) for name in study.judges]
+    yield from checks
+    if any(check.state == "fail" for check in checks):
         yield Check("plan", "warn", "not made, for want of a part", "mend what fails above first")
         return
     yield from _check_plan(study, root)

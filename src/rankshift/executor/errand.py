@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Report
 from rankshift.executor.lease import find_lease, live_by_lease
@@ -33,8 +34,7 @@ def serve(packed: bytes, directory: str, token: str, threads: int) -> Iterator[R
             "path; give --runs a folder that all share, such as one on NFS"
         )
         return
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    os.environ.update(limits | {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"})
+    os.environ.update(limit_threads(threads) | {"TOKENIZERS_PARALLELISM": "false"})
     with live_by_lease(run, token):
         yield from _report(packed)
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from rankshift.atomic import describe_fault
+from rankshift.atomic import tell_fault
+from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, Report, hand_out
 from rankshift.executor.worker import Job, work
@@ -50,8 +51,7 @@ def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
 @contextmanager
 def _thread_limit(threads: int) -> Iterator[None]:
     """Give child processes their number of threads before they import torch."""
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    wanted = limits | {"OMP_WAIT_POLICY": "passive"}
+    wanted = limit_threads(threads)
     before = {name: os.environ.pop(name, None) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -146,7 +146,7 @@ def do_jobs(line: Connection) -> None:
         except (UserError, WorkError) as error:
             line.send(error)
         except OSError as error:
-            line.send(WorkError(f"{error.filename or 'a file'} ({describe_fault(error)}"))
+            line.send(WorkError(tell_fault(error)))
         else:
             line.send(None)
 
