@@ -45,7 +45,7 @@ test-browser: $(VENV)/.installed-browser ## look at the report in Chromium; fail
 test-bench: $(VENV)/.installed-bench ## run every benchmark once, as small as it gets
 	$(PYTEST) -m bench
 
-test-services: $(VENV)/.installed-ray $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands, Ray
+test-services: $(VENV)/.installed-services $(RANKSHIFT_VLLM) $(RANKSHIFT_LM_EVAL) ## run the tests with real servers and tools: vLLM, lm-eval, Inspect's commands, Ray, S3
 	RANKSHIFT_VLLM="$(RANKSHIFT_VLLM)" RANKSHIFT_LM_EVAL="$(RANKSHIFT_LM_EVAL)" $(PYTEST) -m services
 
 test-torture: $(VENV)/.installed-dev ## kill a real study twice, as a test
@@ -114,8 +114,8 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev,bench]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
-$(VENV)/.installed-ray: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) -e '.[dev,ray]'
+$(VENV)/.installed-services: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev,ray,services]'
 	touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 # vLLM's wheel for a CPU brings packages that it imports and that fail to load beside CPU torch.
