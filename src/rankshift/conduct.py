@@ -67,7 +67,8 @@ class Compute:
     """Where and how; changes times, never what is asked."""
 
     executor: Executor = "local"
-    """`ray` hands groups to a Ray cluster; needs the extra `ray` and a run that all nodes see."""
+    """`ray` hands groups to a Ray cluster; needs the extra `ray`, and a run that all nodes see or
+    `storage`."""
     workers: int = 2
     """Processes that train and answer side by side, each with its own copy of the base."""
     threads: int = 1
@@ -78,6 +79,9 @@ class Compute:
     """Held-out rows of one arm in one forward pass."""
     gpus_per_worker: int = 0
     """GPUs that Ray keeps for each worker; the engine itself computes on CPUs so far."""
+    storage: str | None = None
+    """URL of object storage, such as `s3://bucket/folder`, where the run is kept too; workers of
+    Ray's then bring what they did there, and need no folder that all nodes see."""
     memory_gib: float | None = None
     """What all workers may use together; None is nine tenths of what is free when a run begins."""
     assumed: Assumed = field(default_factory=Assumed)

@@ -108,3 +108,19 @@ def test_disk_is_estimated_from_what_each_checkpoint_keeps(write_study, tmp_path
     assert 0 < estimate_disk(study, preview) < estimate_disk(more, larger)
     weights = sum(g.gib.get("adapters", 0.0) for g in preview.groups) * 2**30
     assert estimate_disk(study, preview) > len(study.training.checkpoints) * weights
+
+
+@pytest.mark.parametrize(
+    ("url", "state", "said"),
+    [
+        ("memory://doctor", "ok", "memory://doctor/tiny holds 0 files of this run"),
+        ("tape://robot", "fail", "compute.storage = tape://robot/tiny: Protocol not known: tape"),
+    ],
+)
+def test_the_storage_of_a_study_is_looked_at(
+    write_study, tmp_path: Path, url: str, state: str, said: str
+):
+    path = write_study(edit=("[compute]", f'[compute]\nstorage = "{url}"'))
+    ((found, told),) = look(path, tmp_path / "runs")["storage"]
+    assert found == state
+    assert told.startswith(said)

@@ -20,6 +20,7 @@ from rankshift.errors import UserError, WorkError
 from rankshift.executor.cluster import LOG_NAME, run_jobs_on_ray, watch_head
 from rankshift.executor.lease import GRACE_SECONDS, LEASE_NAME
 from rankshift.executor.run import run_study
+from rankshift.executor.storage import Storage
 from rankshift.executor.watch import Watch
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
@@ -104,6 +105,23 @@ def wait_until(holds, seconds: float) -> None:
     while not holds():
         assert monotonic() < until, "it did not come to pass"
         sleep(0.1)
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Iterator[str]:
+    """Start a server that speaks S3 and make a bucket; what this process starts finds it."""
+    moto = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, secrets.token_hex(8))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    boto3.client("s3").create_bucket(Bucket="rankshift")
+    yield "s3://rankshift/runs"
+    server.stop()
 
 
 @pytest.fixture
@@ -200,6 +218,44 @@ def test_a_head_that_is_killed_is_one_line_and_the_same_command_resumes(
     second = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert (second.returncode, second.stderr) == (0, "")
     assert list_files(run) == list_files(here)
+
+
+@services
+def test_workers_that_share_no_folder_bring_the_same_bits_by_way_of_object_storage(
+    write_study, tmp_path: Path, bucket: str, head: subprocess.Popen
+):
+    path = write_study(workers=2, steps=12)
+    here = run_here(path, tmp_path / "here")
+    words = [sys.executable, "-m", "rankshift.cli", "run", str(path)]
+    words += ["--executor", "ray", "--storage", bucket, "--runs"]
+    storage = Storage(f"{bucket}/tiny")
+    with subprocess.Popen([*words, str(tmp_path / "first")], stdout=subprocess.DEVNULL) as first:
+        wait_until(lambda: any(n.endswith("steps.jsonl") for n in storage.list_sizes("arms")), 300)
+        os.kill(find_processes("ray::group", head.pid)[0], signal.SIGKILL)  # a worker is lost
+        sleep(5)
+        first.kill()  # and then who holds the run, with all that was on its disk
+    second = subprocess.run(
+        [*words, str(tmp_path / "second")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert (second.returncode, second.stderr) == (0, b"")
+    run = StudyRun(tmp_path / "second" / "tiny")
+    assert list_files(run) == list_files(here)
+    assert run.results_path.stat().st_size == storage.list_sizes()["results.json"]
+
+
+@services
+def test_storage_without_a_server_or_keys_is_told_in_a_line(
+    write_study, tmp_path: Path, bucket: str, monkeypatch
+):
+    path, told = write_study(), r"/tiny: cannot be read or written \(.*\); all that was finished"
+    study = read_study(path)
+    study = replace(study, compute=replace(study.compute, storage="s3://no-such-bucket/x"))
+    with pytest.raises(WorkError, match=told):
+        run_study(study, tmp_path / "runs", QUIET)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(WorkError, match=told):
+        run_study(study, tmp_path / "runs", QUIET)
 
 
 @services

@@ -1,6 +1,8 @@
 """What a worker elsewhere says of a job, without Ray: it is a generator."""
 
 import pickle
+import secrets
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +10,12 @@ import pytest
 
 from rankshift.errors import UserError, WorkError
 from rankshift.executor import lease
-from rankshift.executor.errand import serve
+from rankshift.executor.errand import serve, serve_far
 from rankshift.executor.lease import hold_lease
+from rankshift.executor.mirror import fetch_folders, list_folders, send_run
+from rankshift.executor.storage import Storage
+from rankshift.executor.todo import find_todo
+from rankshift.executor.worker import Advance, work
 
 
 def test_a_worker_that_does_not_see_the_run_says_so_in_a_line_and_does_nothing(
@@ -46,3 +52,42 @@ def test_a_job_reports_what_a_local_worker_would_and_ends_with_none(make_jobs, m
         broken = replace(job, run_directory=Path("/proc/nothing"))
         with pytest.raises(OSError, match="nothing"):
             list(serve(pickle.dumps(broken), str(directory), token, 1))
+
+
+def stop_after(reports: int) -> Advance:
+    """Give an `advance` that breaks off the job."""
+    left = iter(range(reports))
+
+    def advance(*_: object) -> None:
+        if next(left, None) is None:
+            raise InterruptedError
+
+    return advance
+
+
+def test_a_worker_without_the_folder_goes_on_from_the_storage_and_brings_everything_there(
+    make_jobs, monkeypatch
+):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    url = f"memory://{secrets.token_hex(8)}/tiny"
+    resolved, jobs = make_jobs(steps=4)
+    job = next(job for job in jobs if job.group.method == "lora")
+    arms = len(job.arms)
+    with pytest.raises(InterruptedError):
+        work(job, stop_after(3))
+    send_run(Storage(url), resolved.run.directory)
+    shutil.rmtree(resolved.run.directory / "arms")
+    second = list(serve_far(pickle.dumps(job), url, 1))
+    assert second[0] == ("steps", 2 * arms)  # the checkpoint's
+    assert second[-3:] == [("answers", arms)] * 2 + [None]
+    assert not Storage(url).list_sizes(f"groups/{job.group.id}")
+    assert not list(resolved.run.directory.glob("arms/*"))
+    fetch_folders(Storage(url), list_folders(job), resolved.run.directory)
+    assert find_todo(job.group, resolved) is None
+
+
+def test_a_storage_that_a_worker_cannot_use_is_told_by_it(make_jobs):
+    job = make_jobs()[1][0]
+    (error,) = serve_far(pickle.dumps(job), "tape://robot", 1)
+    assert isinstance(error, UserError)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from rankshift.data.sources import BaseSource, resolve_base, resolve_dataset, resolve_questions
-from rankshift.errors import UserError
+from rankshift.errors import UserError, WorkError
 from rankshift.eval.asking import JudgeRefusal
 from rankshift.eval.calls import make_call
 from rankshift.eval.gold import RUBRICS, list_gold_answers
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.question_files import read_question_file
 from rankshift.executor.machine import Check, check_disk, check_threads
+from rankshift.executor.mirror import find_mirror
 from rankshift.executor.preview import GroupPreview, Preview, preview_study
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.room import GIB
@@ -38,6 +39,8 @@ def check_study(study: Study, root: Path, ask_judges: bool) -> Iterator[Check]:
     base, told = _attempt(lambda: resolve_base(study.base.model, study.base.revision))
     checks = [told or _tell_base(base), *_check_data(study)]
     checks += [_check_judge(name, study, base, ask_judges) for name in study.judges]
+    if study.compute.storage is not None:
+        checks.append(_check_storage(study))
     yield from checks
     if any(check.state == "fail" for check in checks):
         yield Check("plan", "warn", "not made, for want of a part", "mend what fails above first")
@@ -111,6 +114,18 @@ async def _ask_once(judge: AskedJudge) -> CallRecord:
     call = make_call(judge.name, RUBRICS[0], list_gold_answers()[0])
     async with judge.open() as ask:
         return await ask(call)
+
+
+def _check_storage(study: Study) -> Check:
+    """List the run's mirror, which asks for the address and the keys; nothing is written there."""
+    try:
+        mirror = find_mirror(study)
+        assert mirror is not None
+        found = mirror.list_sizes()
+    except (UserError, WorkError) as error:
+        fix = "see to compute.storage, and to the keys in the environment"
+        return Check("storage", "fail", str(error), fix)
+    return Check("storage", "ok", f"{mirror.url} holds {len(found)} files of this run")
 
 
 def _check_plan(study: Study, root: Path) -> Iterator[Check]:

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import sleep
@@ -20,8 +20,9 @@ from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, hand_out
 from rankshift.executor.lease import hold_lease
+from rankshift.executor.mirror import find_mirror
 from rankshift.executor.processes import end_with_parent
-from rankshift.executor.ray_crew import RayCrew, connect, find_needs
+from rankshift.executor.ray_crew import Place, RayCrew, connect, find_needs
 from rankshift.executor.worker import Job
 
 LOG_NAME = "ray.log"
@@ -32,23 +33,14 @@ END_SECONDS = 20.0
 """How long a cluster of our own may take to end before its process is killed."""
 
 
-@dataclass(frozen=True)
-class Crew:
-    """What the child needs to know besides the jobs."""
-
-    workers: int
-    gpus: int
-    directory: Path
-    token: str
-
-
 def run_jobs_on_ray(jobs: list[Job], compute: Compute, directory: Path, advance: Advance) -> None:
     """Do every job as a task of Ray's, at most `compute.workers` at a time.
 
     Args:
         jobs: What is to be done.
         compute: How many at a time, and what each asks for.
-        directory: The run's; every worker must see it under the same path. Its lock is held.
+        directory: The run's; every worker must see it under the same path, where there is no
+            storage. Its lock is held.
         advance: Told what is done.
 
     Raises:
@@ -64,8 +56,11 @@ def run_jobs_on_ray(jobs: list[Job], compute: Compute, directory: Path, advance:
         return
     directory = directory.resolve()
     with hold_lease(directory) as token:
-        crew = Crew(min(compute.workers, len(jobs)), compute.gpus_per_worker, directory, token)
-        _attend([_anchor(job) for job in jobs], crew, advance)
+        workers = min(compute.workers, len(jobs))
+        mirror = find_mirror(jobs[0].study)
+        url = mirror.url if mirror else None
+        place = Place(workers, compute.gpus_per_worker, directory, token, url)
+        _attend([_anchor(job) for job in jobs], place, advance)
 
 
 def _anchor(job: Job) -> Job:
@@ -80,12 +75,12 @@ def _anchor(job: Job) -> Job:
     )
 
 
-def _attend(jobs: list[Job], crew: Crew, advance: Advance) -> None:
+def _attend(jobs: list[Job], place: Place, advance: Advance) -> None:
     """Start the child, and pass on what it says until it is done."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     # No daemon: a cluster of its own has processes below it.
-    child = context.Process(target=_drive, args=(theirs, crew))
+    child = context.Process(target=_drive, args=(theirs, place))
     child.start()
     theirs.close()
     try:
@@ -97,7 +92,7 @@ def _attend(jobs: list[Job], crew: Crew, advance: Advance) -> None:
     except (EOFError, OSError):
         raise WorkError(
             "Ray is gone: its head ended or cannot be reached, or its driver was killed, see "
-            f"{crew.directory / LOG_NAME}; what was finished is kept: run the same command again"
+            f"{place.directory / LOG_NAME}; what was finished is kept: run the same command again"
         ) from None
     finally:
         child.terminate()
@@ -106,18 +101,17 @@ def _attend(jobs: list[Job], crew: Crew, advance: Advance) -> None:
         child.join()
 
 
-def _drive(line: Connection, crew: Crew) -> None:
+def _drive(line: Connection, place: Place) -> None:
     """Be the child: connect, hand out the jobs, and tell the parent."""
     # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    _print_to(crew.directory / LOG_NAME)
+    _print_to(place.directory / LOG_NAME)
     jobs: list[Job] = line.recv()
     try:
-        with connect((find_needs(job, crew.gpus) for job in jobs), crew.workers) as ray:
+        with connect((find_needs(job, place.gpus) for job in jobs), place.workers) as ray:
             watch_head(ray.get_runtime_context().gcs_address, lambda: os._exit(1))
-            workers = RayCrew(ray, crew.workers, (crew.directory, crew.token), crew.gpus)
-            hand_out(jobs, workers, lambda kind, amount: line.send((kind, amount)))
+            hand_out(jobs, RayCrew(ray, place), lambda kind, amount: line.send((kind, amount)))
     except (UserError, WorkError) as error:
         line.send(error)
     else:

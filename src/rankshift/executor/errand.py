@@ -6,15 +6,49 @@ Nothing here imports torch until the number of threads is set.
 import os
 import pickle
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Report
 from rankshift.executor.lease import find_lease, live_by_lease
+
+if TYPE_CHECKING:
+    from rankshift.executor.worker import Job
+
+
+def serve_far(packed: bytes, url: str, threads: int) -> Iterator[Report]:
+    """Do a job in a folder of this node, which is gone afterwards; the storage gets what it made.
+
+    No lease: who was cut off from the run sends what any other worker would.
+
+    Args:
+        packed: The pickled job.
+        url: Of the run's mirror.
+        threads: Of the job.
+    """
+    _limit(threads)
+    from rankshift.executor.mirror import fetch_folders, keep_sent, list_folders
+    from rankshift.executor.storage import Storage
+
+    job: Job = pickle.loads(packed)
+    folders = list_folders(job)
+    with TemporaryDirectory(prefix="rankshift-") as scratch:
+        directory = Path(scratch)
+        try:
+            storage = Storage(url)
+            fetch_folders(storage, folders, directory)
+            with keep_sent(storage, folders, directory):
+                last = yield from _report(replace(job, run_directory=directory))
+        except (UserError, WorkError) as error:
+            last = error
+    yield last
 
 
 def serve(packed: bytes, directory: str, token: str, threads: int) -> Iterator[Report]:
@@ -34,17 +68,19 @@ def serve(packed: bytes, directory: str, token: str, threads: int) -> Iterator[R
             "path; give --runs a folder that all share, such as one on NFS"
         )
         return
-    os.environ.update(limit_threads(threads) | {"TOKENIZERS_PARALLELISM": "false"})
+    _limit(threads)
     with live_by_lease(run, token):
-        yield from _report(packed)
+        yield (yield from _report(pickle.loads(packed)))
 
 
-def _report(packed: bytes) -> Iterator[Report]:
-    """Run the job on a thread, for it calls where this yields."""
-    from rankshift.executor.worker import Job, work
+def _limit(threads: int) -> None:
+    os.environ.update(limit_threads(threads) | {"TOKENIZERS_PARALLELISM": "false"})
 
-    job = pickle.loads(packed)
-    assert isinstance(job, Job)
+
+def _report(job: "Job") -> Generator[Report, None, Report]:
+    """Run the job on a thread, for it calls where this yields; give the last report, its end."""
+    from rankshift.executor.worker import work
+
     reports: SimpleQueue[Report] = SimpleQueue()
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work, job, lambda kind, amount: reports.put((kind, amount)))
@@ -54,6 +90,5 @@ def _report(packed: bytes) -> Iterator[Report]:
         try:
             done.result()
         except (UserError, WorkError) as error:
-            yield error
-        else:
-            yield None
+            return error
+        return None

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.errand import serve
+from rankshift.executor.errand import serve, serve_far
 from rankshift.executor.handing import Lost, Report
+from rankshift.executor.mirror import fetch_folders, list_folders
 from rankshift.executor.room import ALLOCATOR_SLACK, GIB, PROCESS_BYTES
+from rankshift.executor.storage import Storage
 from rankshift.executor.worker import Job
 
 STORE_BYTES = 2**28
@@ -43,6 +45,20 @@ class Needs:
     def __str__(self) -> str:
         gpus = f", {self.gpus} GPUs" if self.gpus else ""
         return f"{self.cpus} CPUs{gpus} and {self.bytes / GIB:.1f} GiB"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where tasks run and write: plain data, for the process that speaks with Ray."""
+
+    workers: int
+    gpus: int
+    directory: Path
+    """The run's."""
+    token: str
+    """Of the lease by which workers that see the directory may write."""
+    storage: str | None = None
+    """URL of the run's mirror, for workers that do not."""
 
 
 def find_needs(job: Job, gpus: int) -> Needs:
@@ -109,23 +125,28 @@ def refuse_too_large(needs: Iterable[Needs], nodes: list[dict[str, Any]]) -> Non
 class RayCrew:
     """At most so many tasks of a cluster at a time; one that is lost with its worker is said so."""
 
-    def __init__(self, ray: Any, size: int, lease: tuple[Path, str], gpus: int) -> None:
-        """Ray is connected; the lease is a run's directory and token."""
-        self.size = size
-        self._ray, self._lease, self._gpus = ray, lease, gpus
+    def __init__(self, ray: Any, place: Place) -> None:
+        """Ray is connected."""
+        self.size = place.workers
+        self._ray, self._place = ray, place
         self._streams: dict[int, Any] = {}
+        self._jobs: dict[int, Job] = {}
+        self._storage = Storage(place.storage) if place.storage else None
 
     def take(self, worker: int, task: Job) -> None:
         """Start a task; Ray itself never retries it, for its reports would begin anew."""
-        needs, (directory, token) = find_needs(task, self._gpus), self._lease
-        remote = self._ray.remote(serve).options(
+        place, needs = self._place, find_needs(task, self._place.gpus)
+        work = serve_far if place.storage else serve
+        remote = self._ray.remote(work).options(
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             memory=needs.bytes,
             max_retries=0,
             name=f"group {task.group.id}",
         )
-        self._streams[worker] = remote.remote(pickle.dumps(task), str(directory), token, needs.cpus)
+        held = (place.storage,) if place.storage else (str(place.directory), place.token)
+        self._streams[worker] = remote.remote(pickle.dumps(task), *held, needs.cpus)
+        self._jobs[worker] = task
 
     def wait(self) -> list[tuple[int, Report]]:
         """Read one report of every task that has one."""
@@ -147,4 +168,7 @@ class RayCrew:
             report = Lost(str(error).strip().partition("\n")[0] or type(error).__name__)
         if report is None or isinstance(report, Lost):
             del self._streams[number]
+        if report is None and self._storage:
+            folders = list_folders(self._jobs[number])
+            fetch_folders(self._storage, folders, self._place.directory)
         return report

@@ -8,6 +8,7 @@ from rankshift.arms import Arm
 from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
+from rankshift.executor.mirror import fetch_plan, find_mirror, send_run, settle_run
 from rankshift.executor.parts import (
     describe_rows,
     read_suites,
@@ -45,37 +46,55 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
         UserError: Something the user wrote cannot be done; nothing was written then.
         WorkError: A process died; what was finished is kept.
     """
+    mirror = find_mirror(study)
     sets = [name for name in (study.data.task, study.data.twin) if name is not None]
     watch.say(f"reading {' and '.join(sets or study.evaluation.suites)}")
     resolved = resolve_study(study, root)
     for warning in filter(None, (part.warning for part in resolved.parts.given)):
         watch.say(warning)
     run = resolved.run
+    if mirror:
+        fetch_plan(mirror, run.directory)
     groups = make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory) as left:
         if left is not None:
             watch.say(f"taking over from {left.label}, which ended without letting go")
+        if mirror:
+            watch.say(f"bringing the run and {mirror.url} together")
+            settle_run(mirror, groups, run.directory)
         for line in repair_run(run):
             watch.say(line)
         register(study, resolved.parts.fingerprints, run)
-        # Now, not before: another process may have gone on with the run until it let go.
-        todo = list_todo(groups, resolved, derived=False)
-        jobs = make_jobs(todo, resolved)
-        later = list_todo(groups, resolved, derived=True)
-        if todo or later:
-            write_plan(run.plan_path, groups)
-            watch.begin("steps", sum(map(count_steps, jobs)))
-            watch.begin("answers", sum(one.answers for one in (*todo, *later)))
-            dispatch(jobs, study.compute, run.directory, watch.advance)
-            later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
-            jobs = make_jobs(later, resolved)
-            dispatch(jobs, study.compute, run.directory, watch.advance)
+        _train_and_ask(groups, resolved, watch)
         judge_missing(resolved, watch)
         watch.say("summing up")
         sum_up(run)
+        if mirror:
+            send_run(mirror, run.directory)
     return run
+
+
+def _train_and_ask(groups: list[Group], resolved: ResolvedStudy, watch: Watch) -> None:
+    """Do what is not done of every group, those of derived arms after all others."""
+    study, run = resolved.study, resolved.run
+    # Now, not before: another process may have gone on with the run until it let go.
+    todo = list_todo(groups, resolved, derived=False)
+    jobs = make_jobs(todo, resolved)
+    later = list_todo(groups, resolved, derived=True)
+    if not (todo or later):
+        return
+    write_plan(run.plan_path, groups)
+    if mirror := find_mirror(study):  # a run that another machine takes up has the same groups
+        send_run(mirror, run.directory)
+    watch.begin("steps", sum(map(count_steps, jobs)))
+    watch.begin("answers", sum(one.answers for one in (*todo, *later)))
+    dispatch(jobs, study.compute, run.directory, watch.advance)
+    later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
+    dispatch(make_jobs(later, resolved), study.compute, run.directory, watch.advance)
+    if mirror:
+        send_run(mirror, run.directory)
 
 
 def make_plan(resolved: ResolvedStudy) -> list[Group]:
