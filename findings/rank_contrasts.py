@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 from findings.contrasts import Cell, Weights, average, subtract
 
@@ -89,9 +89,9 @@ def _list_cut() -> Named:
 
 
 def _list_frozen() -> Named:
-    for ranks in (RANKS, *((rank,) for rank in RANKS)):
-        trained = [Cell(rank, US[0], SKILL) for rank in ranks]
+    for u, ranks in product(US, (RANKS, *((rank,) for rank in RANKS))):
+        trained = [Cell(rank, u, SKILL) for rank in ranks]
         frozen = average(replace(cell, trains_a=False) for cell in trained)
         which = f"rank {ranks[0]}" if len(ranks) == 1 else "mean over ranks"
-        name = f"geometry: frozen A less trained A, {SKILL}, u {US[0]:g}, {which}"
+        name = f"geometry: frozen A less trained A, {SKILL}, u {u:g}, {which}"
         yield name, subtract(frozen, average(trained))
