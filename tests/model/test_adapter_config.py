@@ -73,6 +73,10 @@ def test_rank_alpha_scaling_and_modules_are_read_from_the_files(
     assert {config.base for config in found.values()} == {str(tiny_model_directory)}
 
 
+SLOW = "(?:(?:.|..|...)+)+(?<!.)"
+"""Tries every sum of ones, twos and threes that is as long as a name, and finds none."""
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -89,6 +93,7 @@ def test_rank_alpha_scaling_and_modules_are_read_from_the_files(
         ({"r": 8}, "has rank 4 in adapter_model.safetensors and 8 here; the two files are"),
         ({"rank_pattern": {"q_proj": "x"}}, "rank_pattern must give each module a number"),
         ({"rank_pattern": {"(": 3}}, "rank_pattern holds '(', no pattern"),
+        ({"alpha_pattern": {SLOW: 3}}, f"alpha_pattern holds '{SLOW}', which takes too long"),
         ({"base_model_name_or_path": 3}, "base_model_name_or_path is no text"),
     ],
 )

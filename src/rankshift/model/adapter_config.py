@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import regex
 from torch import nn
 
 from rankshift.errors import UserError
@@ -20,6 +21,9 @@ from rankshift.grid import ALL_PROJECTIONS, MAX_RANK, Scaling, Subset
 from rankshift.model.adapter_files import CONFIG, WEIGHTS
 from rankshift.model.targets import Linear, block_of, covers, list_linears
 from rankshift.model.tensor_files import read_shapes
+
+PATTERN_SECONDS = 0.2
+"""A sane pattern takes millionths."""
 
 KEY = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<factor>[AB])\.weight")
 """Name of a factor's tensor: A `[rank, d_in]`, B `[d_out, rank]`.
@@ -213,12 +217,12 @@ def _find_in_pattern(
     """
     for pattern, value in (config.get(key) or {}).items():
         try:
-            if re.match(rf"(?:.*\.)?(?:{pattern})$", name):
+            # The same patterns as re's, and a stranger's may take for ever on a name.
+            if regex.match(rf"(?:.*\.)?(?:{pattern})$", name, timeout=PATTERN_SECONDS):
                 return float(value)
-        except re.error:
-            raise UserError(
-                f"{path}: {key} holds {pattern!r:.60}, no pattern; correct it"
-            ) from None
+        except (regex.error, TimeoutError) as error:
+            fault = "no pattern" if isinstance(error, regex.error) else "which takes too long"
+            raise UserError(f"{path}: {key} holds {pattern!r:.60}, {fault}; correct it") from None
     return float(default)
 
 
