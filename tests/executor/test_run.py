@@ -13,10 +13,12 @@ from rankshift.analysis.results import summarize
 from rankshift.data.preparation import prepare_set
 from rankshift.data.sources import resolve_dataset
 from rankshift.errors import UserError
+from rankshift.executor.plan import read_plan, write_plan
 from rankshift.executor.resolving import resolve_study
-from rankshift.executor.run import Watch, cost_of, run_study
+from rankshift.executor.run import Watch, cost_of, make_plan, run_study
 from rankshift.executor.worker import work
 from rankshift.model.loading import load_tokenizer
+from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
@@ -125,6 +127,22 @@ def test_other_questions_are_answered_without_training_again(write_study, tmp_pa
     after = list_files(run(write_study(edit=edit), tmp_path / "runs").directory / "arms")
     assert before.items() <= after.items()
     assert {path.parts[1] for path in after.keys() - before.keys()} == {"evaluations"}
+
+
+def test_a_plan_that_another_process_makes_before_the_lock_is_taken_is_kept(write_study, tmp_path):
+    study = read_study(write_study(ranks="[1]"))
+    single = replace(study, compute=replace(study.compute, arms_per_group=1))
+    resolved = resolve_study(single, tmp_path)
+    theirs = make_plan(resolved)
+
+    def go_first(said: str) -> None:
+        if " groups" in said:
+            other = open_run(single, resolved.parts.fingerprints, tmp_path)
+            write_plan(other.plan_path, theirs)
+
+    done = run_study(study, tmp_path, Watch(lambda *_: None, lambda *_: None, go_first))
+    assert read_plan(done.plan_path) == theirs
+    assert len(make_plan(resolve_study(study, tmp_path / "other"))) < len(theirs)
 
 
 def test_another_study_may_not_use_the_directory_and_nothing_is_written(write_study, tmp_path):

@@ -55,12 +55,14 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     run = resolved.run
     if mirror:
         fetch_plan(mirror, run.directory)
-    groups = make_plan(resolved)
+    planned, groups = read_plan(run.plan_path), make_plan(resolved)
     watch.say(describe_plan(groups, resolved.room))
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory) as left:
         if left is not None:
             watch.say(f"taking over from {left.label}, which ended without letting go")
+        if read_plan(run.plan_path) != planned:  # by who held the run until just now
+            groups = make_plan(resolved)
         if mirror:
             watch.say(f"bringing the run and {mirror.url} together")
             settle_run(mirror, groups, run.directory)
