@@ -17,6 +17,10 @@ Where = Annotated[
     Executor | None,
     typer.Option("--executor", help="Where to compute, in place of what the study says."),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that hold one base, in place of what the study says."),
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Chosen:
     only: str | None = None
     whole: bool = False
     executor: Executor | None = None
+    shards: int | None = None
 
     def read(self, path: Path) -> list[Study]:
         """Read the studies that are meant, as they are to be carried out.
@@ -36,16 +41,14 @@ class Chosen:
         from rankshift.study_file import read_studies
 
         studies = read_studies(path, self.only, whole=self.whole)
-        if self.executor is None:
-            return studies
-        return [
-            replace(one, compute=replace(one.compute, executor=self.executor)) for one in studies
-        ]
+        said: dict[str, Any] = {"executor": self.executor, "shards": self.shards}
+        changes = {name: value for name, value in said.items() if value is not None}
+        return [replace(one, compute=replace(one.compute, **changes)) for one in studies]
 
 
 def choosing(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options, in place of its parameter `chosen`."""
-    options = {"only": Only, "whole": Whole, "executor": Where}
+    options = {"only": Only, "whole": Whole, "executor": Where, "shards": Shards}
 
     def call(**given: Any) -> None:
         command(chosen=Chosen(**{name: given.pop(name) for name in options}), **given)
