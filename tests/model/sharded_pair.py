@@ -1,10 +1,11 @@
 """One of two processes that hold the tiny model together; what it sees goes into a JSON file.
 
-Run as `python -m tests.model.sharded_pair PLACE STORE MODEL OUT`.
+Run as `python -m tests.model.sharded_pair PLACE STORE MODEL LARGE OUT`.
 """
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -25,14 +26,42 @@ from rankshift.model.updates import weigh_linears
 
 def main() -> None:
     """Look at everything once, for two processes take seconds to start."""
-    place, store, directory, out = int(sys.argv[1]), *map(Path, sys.argv[2:])
+    place, (store, directory, large, out) = int(sys.argv[1]), map(Path, sys.argv[2:])
     with join_team(store, 2, place) as team:
-        seen = {"sums": see_sums(team)}
+        seen: dict[str, object] = {"memory": see_memory(large, team)}
+        seen["sums"] = see_sums(team)
         seen |= see_model(directory, team)
         for name, checkpointing in (("kept", False), ("again", True)):
             seen[f"gradients_{name}"] = compare_gradients(directory, team, checkpointing)
         seen["refusal"] = see_refusal(directory, team)
     out.write_text(json.dumps(seen))
+
+
+def see_memory(directory: Path, team: Team) -> dict[str, int]:
+    """Load a larger model, and give the most memory of its own that this took the process."""
+    found, is_loaded = [read_own_bytes()], threading.Event()
+
+    def watch() -> None:
+        while not is_loaded.wait(0.001):
+            found.append(read_own_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    model = load_sharded(directory, torch.float32, team)
+    is_loaded.set()
+    watcher.join()
+    found.append(read_own_bytes())
+    return {
+        "whole": sum(p.nbytes for p in model.parameters()),
+        "held": sum(hold(p).nbytes for p in model.parameters()),
+        "peak": max(found) - found[0],
+    }
+
+
+def read_own_bytes() -> int:
+    """Give what of this process's memory is no file's: a file's pages are nobody's to keep."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def see_sums(team: Team) -> dict[str, object]:

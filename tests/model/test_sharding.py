@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,10 +18,19 @@ def pair(
     """Let two processes hold the tiny model together, and give what each has seen."""
     folder = tmp_path_factory.mktemp("pair")
     model = shutil.copytree(tiny_model_directory, folder / "model")
+    sizes = LlamaConfig(
+        vocab_size=256,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=12,
+        num_attention_heads=8,
+    )
+    large = folder / "large"
+    AutoModelForCausalLM.from_config(sizes).save_pretrained(large)
     script = [sys.executable, "-m", "tests.model.sharded_pair"]
     outs = [folder / f"{place}.json" for place in range(2)]
     processes = [
-        subprocess.Popen([*script, str(place), folder / "store", model, out], cwd=ROOT)
+        subprocess.Popen([*script, str(place), folder / "store", model, large, out], cwd=ROOT)
         for place, out in enumerate(outs)
     ]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
@@ -34,6 +44,14 @@ def test_each_process_holds_half_of_every_layer_and_together_they_hold_the_model
         assert 2 * seen["held_of_layers"] == seen["layers"] > 0
         assert seen["traits"]
         assert seen["norms"]
+
+
+def test_no_process_holds_the_whole_base_while_it_is_loaded(pair):
+    for seen in pair:
+        memory = seen["memory"]
+        assert memory["whole"] > 150e6
+        assert memory["held"] < 0.51 * memory["whole"]
+        assert memory["held"] <= memory["peak"] < 0.65 * memory["whole"], memory
 
 
 @pytest.mark.parametrize("layers", ["kept", "again"])

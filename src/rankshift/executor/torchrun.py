@@ -31,8 +31,6 @@ PRIVATE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} | (
 )
 """Keeps what the processes say to each other on this machine: no store listens on a port that
 others reach, and gloo speaks over the loopback device."""
-LOST = ("peer", "gloo", "Gloo")
-"""A word of each error of torch.distributed about a process that is gone."""
 
 
 def check_shards(study: Study) -> None:
@@ -147,14 +145,15 @@ def serve_shard(job: Job, store: Path, line: Connection, mouths: list[Connection
             work(job, tell, team)
     except (UserError, WorkError) as error:
         mouths[place].send(error)
-        sys.exit(1)
+        os._exit(1)
     except OSError as error:
         mouths[place].send(WorkError(tell_fault(error)))
-        sys.exit(1)
-    except RuntimeError as error:
-        if any(word in str(error) for word in LOST):
-            sleep(END_SECONDS)  # torchrun ends this process once it has seen which one is gone
-        sys.exit(1)
+        os._exit(1)
+    except RuntimeError:
+        # So the sums of a process end when another is gone: torchrun ends this one as it sleeps.
+        sleep(END_SECONDS)
+        traceback.print_exc()
+        os._exit(1)
 
 
 @contextmanager
@@ -164,7 +163,5 @@ def _print_traceback() -> Iterator[None]:
         yield
     finally:
         error = sys.exc_info()[1]
-        known = isinstance(error, UserError | WorkError | OSError)
-        is_lost = isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
-        if error is not None and not known and not is_lost:
-            traceback.print_exception(error)
+        if error and not isinstance(error, UserError | WorkError | OSError | RuntimeError):
+            traceback.print_exc()
