@@ -75,7 +75,7 @@ def _thread_limit(threads: int) -> Iterator[None]:
 def _start_worker(*, has_children: bool) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=not has_children)
+    process = context.Process(target=_serve, args=(theirs, has_children), daemon=not has_children)
     process.start()
     theirs.close()  # so that the line closes when the worker ends
     return ours, process
@@ -132,10 +132,10 @@ def _explain_death(process: BaseProcess) -> WorkError:
     )
 
 
-def _serve(line: Connection) -> None:
+def _serve(line: Connection, has_children: bool) -> None:
     live_as_child()
-    # One that has started others ends in good order, for it holds what they meet by.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if has_children:  # it ends in good order, for it holds what they meet by
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     do_jobs(line)
 
 
