@@ -70,9 +70,11 @@ class Compute:
     """`ray` hands groups to a Ray cluster; needs the extra `ray`, and a run that all nodes see or
     `storage`."""
     workers: int = 2
-    """Processes that train and answer side by side, each with its own copy of the base."""
+    """Groups that train and answer side by side, each with its own copy of the base."""
     threads: int = 1
     """Threads of each worker."""
+    shards: int = 1
+    """Processes that each worker starts to hold one base together, a part each (FSDP2)."""
     arms_per_group: int = 16
     """At most this many arms are trained in lock step over one base."""
     micro_rows: int = 32

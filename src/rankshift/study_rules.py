@@ -78,7 +78,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "training.checkpoints training.watch_every data.unrelated_rows derived.truncations "
         "analysis.widest_block training.rows_per_step training.accumulation "
         "evaluation.max_answer_tokens judging.connections judging.attempts compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows "
+        "compute.threads compute.shards compute.arms_per_group compute.micro_rows "
         "compute.assumed.row_tokens compute.assumed.longest_row_tokens "
         "compute.assumed.answer_tokens compute.assumed.answers_together "
         "compute.assumed.questions compute.assumed.question_tokens",
@@ -89,7 +89,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "data.train_rows data.held_out_rows data.context_tokens training.steps data.unrelated_rows "
         "training.rows_per_step training.warmup_steps evaluation.max_answer_tokens "
         "evaluation.code_tasks judging.connections judging.attempts compute.workers "
-        "compute.threads compute.arms_per_group compute.micro_rows",
+        "compute.threads compute.shards compute.arms_per_group compute.micro_rows",
         lambda count: count <= MOST,
         f"at most {MOST:,}",
     ),

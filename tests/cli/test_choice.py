@@ -9,12 +9,13 @@ from rankshift.cli.choice import Chosen, choosing
 def test_the_option_wins_over_the_study_and_without_it_the_study_decides(study):
     file = study(**{"workers": '1\nexecutor = "ray"'})
     (as_written,) = Chosen().read(file)
-    (told,) = Chosen(executor="local", storage="s3://a/b").read(file)
+    (told,) = Chosen(executor="local", storage="s3://a/b", shards=3).read(file)
     assert (as_written.compute.executor, told.compute.executor) == ("ray", "local")
     assert (as_written.compute.storage, told.compute.storage) == (None, "s3://a/b")
+    assert (as_written.compute.shards, told.compute.shards) == (1, 3)
 
 
-def test_a_command_gets_one_value_and_shows_four_options():
+def test_a_command_gets_one_value_and_shows_five_options():
     given = []
 
     @choosing
@@ -23,9 +24,10 @@ def test_a_command_gets_one_value_and_shows_four_options():
         given.append((study, chosen, loud))
 
     names = list(inspect.signature(command).parameters)
-    assert names == ["study", "loud", "only", "whole", "executor", "storage"]
-    command(study=Path("s"), loud=True, only="a", whole=False, executor="ray", storage=None)
-    assert given == [(Path("s"), Chosen("a", False, "ray"), True)]
+    assert names == ["study", "loud", "only", "whole", "executor", "storage", "shards"]
+    options = {"only": "a", "whole": False, "executor": "ray", "storage": None, "shards": 2}
+    command(study=Path("s"), loud=True, **options)
+    assert given == [(Path("s"), Chosen("a", False, "ray", None, 2), True)]
 
 
 def test_an_executor_that_there_is_not_is_refused_in_a_line(rankshift, study):

@@ -28,6 +28,9 @@ def test_more_threads_than_cores_are_a_warning_with_the_number_that_would_do():
     told = check_threads(Compute(workers=100_000, threads=2))
     assert told.state == "warn"
     assert told.told.startswith("100000 workers of 2 threads on ")
+    split = check_threads(Compute(workers=1, shards=100_000))
+    assert split.state == "warn"
+    assert split.told.startswith("1 workers of 100000 processes of 1 threads on ")
     assert told.fix is not None
     assert told.fix.startswith("set compute.workers and compute.threads so that they make ")
 

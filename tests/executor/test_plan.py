@@ -198,6 +198,22 @@ def test_threads_and_batch_shapes_are_part_of_a_groups_name(groups: list[Group])
     assert groups[0].id in names  # the number of workers changes no group of one
 
 
+def test_so_are_shards_and_a_plan_from_before_there_were_any_is_read_as_one_process(
+    groups: list[Group], tmp_path: Path
+):
+    arms = {"a": Arm("base", "base")}
+    (alone,) = plan_groups(arms, [], Compute(), weigh, fit_all)
+    (shared,) = plan_groups(arms, [], Compute(), weigh, lambda _: Fit(shards=2))
+    assert (alone.id != shared.id, shared.fit.shards) == (True, 2)
+    path = tmp_path / "plan.json"
+    write_plan(path, groups)
+    content = json.loads(path.read_text())
+    for row in content["groups"]:
+        del row["fit"]["shards"]
+    path.write_text(json.dumps(content))
+    assert read_plan(path) == groups
+
+
 def test_a_group_that_has_no_room_is_halved_until_it_has():
     arms = make_arms(
         {("lora", "task", "d", rank, 1.0, "alpha/rank", 1e-3, 0) for rank in range(1, 9)}

@@ -5,6 +5,7 @@ import pytest
 
 from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
+from rankshift.executor.plan import Fit
 from rankshift.executor.room import (
     GIB,
     PROCESS_BYTES,
@@ -91,8 +92,25 @@ def test_smaller_moments_none_and_fewer_tokens_take_less(tiny_model_directory: P
     assert total(TRAINING, (50,)) < total(TRAINING)
 
 
+def test_a_base_in_shards_takes_less_of_a_process_and_its_rows_are_fewer(
+    tiny_model_directory: Path,
+):
+    def fit(shards: int, rows: int = 8) -> Fit:
+        largest = (50,) * rows
+        found = fit_arms([make_arm(4)], tiny_model_directory, TRAINING, largest, GIB, shards)
+        assert found is not None
+        assert found.shards == shards
+        return found
+
+    whole, half = (fit(shards).bytes_by_part for shards in (1, 2))
+    assert half["activations"] < 0.6 * whole["activations"]
+    assert half["activations"] == fit(1, rows=4).bytes_by_part["activations"]
+    assert half["base"] == whole["base"]  # of two layers, three whole ones are nothing to gain
+
+
 def test_workers_share_what_is_given_or_nine_tenths_of_what_is_free():
     assert share_memory(Compute(workers=4, memory_gib=10.0)) == 2.5 * GIB
+    assert share_memory(Compute(workers=2, shards=5, memory_gib=10.0)) == GIB
     free = read_free_bytes()
     assert free > 0
     assert share_memory(Compute(workers=2)) == pytest.approx(0.45 * free, rel=0.2)

@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -166,3 +168,20 @@ def test_a_planned_step_is_not_computed():
 def test_the_passes_that_could_need_most_are_those_of_most_rank_or_most_arms():
     assert list_candidates([2, 2, 2, 512], 3) == {range(3), range(3, 4)}
     assert list_candidates([1, 2, 3, 4], 2) == {range(2, 4)}
+
+
+def test_of_twelve_layers_one_of_two_processes_spares_three():
+    sizes: dict[str, Any] = CONFIG | {"num_hidden_layers": 12}
+    config = LlamaConfig(**sizes)
+
+    def estimate(shards: int) -> Memory:
+        work = Work((20, 20), 1, Traits(packs=True, plain_head=True), shards=shards)
+        return estimate_memory(
+            lambda: AutoModelForCausalLM.from_config(config), [make_arm(4)], work
+        )
+
+    whole, half = estimate(1), estimate(2)
+    # Four projections of attention, three of the MLP, two norms; three whole layers are held.
+    layer = 4 * (2 * 512 * 512 + 2 * 512 * 256 + 3 * 512 * 1408 + 2 * 512)
+    assert whole.base - half.base == (12 - 6 - 3) * layer
+    assert replace(half, base=whole.base) == whole

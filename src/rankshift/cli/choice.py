@@ -21,6 +21,10 @@ Kept = Annotated[
     str | None,
     typer.Option("--storage", help="Object storage where the run is kept too: s3://bucket/folder."),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that hold one base, in place of what the study says."),
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Chosen:
     whole: bool = False
     executor: Executor | None = None
     storage: str | None = None
+    shards: int | None = None
 
     def read(self, path: Path) -> list[Study]:
         """Read the studies that are meant, as they are to be carried out.
@@ -41,14 +46,14 @@ class Chosen:
         from rankshift.study_file import read_studies
 
         studies = read_studies(path, self.only, whole=self.whole)
-        told = {"executor": self.executor, "storage": self.storage}
+        told = {"executor": self.executor, "storage": self.storage, "shards": self.shards}
         changes: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
         return [replace(one, compute=replace(one.compute, **changes)) for one in studies]
 
 
 def choosing(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options, in place of its parameter `chosen`."""
-    options = {"only": Only, "whole": Whole, "executor": Where, "storage": Kept}
+    options = {"only": Only, "whole": Whole, "executor": Where, "storage": Kept, "shards": Shards}
 
     def call(**given: Any) -> None:
         command(chosen=Chosen(**{name: given.pop(name) for name in options}), **given)

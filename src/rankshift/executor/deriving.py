@@ -89,7 +89,7 @@ def measure_derived(group: Group, trainee: Trainee) -> None:
         if group.unrelated:
             for index, record in record_divergences(group, trainee, base, step, present).items():
                 far[index].append(record)
-    for index, files in enumerate(group.files):
+    for index, files in enumerate(group.files if trainee.team.is_first else ()):
         if group.unrelated:
             write_records(divergence_path(files), far[index])
         write_records(files.held_out_path, losses[index])

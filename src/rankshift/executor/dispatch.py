@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from rankshift.conduct import Compute
+from rankshift.errors import UserError
 from rankshift.executor.cluster import run_jobs_on_ray
 from rankshift.executor.handing import Advance
 from rankshift.executor.lease import end_strangers
-from rankshift.executor.processes import run_jobs
+from rankshift.executor.processes import is_sharded, run_jobs
 from rankshift.executor.worker import Job
 
 
@@ -20,11 +21,16 @@ def dispatch(jobs: list[Job], compute: Compute, directory: Path, advance: Advanc
         advance: Told what is done.
 
     Raises:
-        UserError: A job cannot be done, or Ray is asked for and not installed.
+        UserError: A job cannot be done, or Ray is asked for and not installed, or cannot do it.
         WorkError: A worker died, or Ray is gone; what was committed is kept.
     """
     end_strangers(directory)
     if compute.executor == "ray":
+        if any(map(is_sharded, jobs)):
+            raise UserError(
+                "some groups of this run are planned in shards, which only processes of one "
+                "machine share; run it with `--executor local`"
+            )
         run_jobs_on_ray(jobs, compute, directory, advance)
     else:
         run_jobs(jobs, compute.workers, advance)

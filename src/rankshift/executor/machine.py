@@ -92,8 +92,9 @@ def check_extras() -> Check:
 def check_threads(compute: Compute) -> Check:
     """Hold a study's workers and threads against the cores this process may run on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    asked = compute.workers * compute.threads
-    told = f"{compute.workers} workers of {compute.threads} threads on {cores} cores"
+    asked = compute.workers * compute.shards * compute.threads
+    split = f" of {compute.shards} processes" if compute.shards > 1 else ""
+    told = f"{compute.workers} workers{split} of {compute.threads} threads on {cores} cores"
     if asked > (cores or asked):
         fix = f"set compute.workers and compute.threads so that they make {cores}"
         return Check("threads", "warn", told, fix)

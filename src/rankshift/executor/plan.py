@@ -29,8 +29,10 @@ class Fit:
     """How many arms go through the model together."""
     checkpointing: bool = False
     """Whether layers are computed again in the backward pass."""
+    shards: int = 1
+    """Processes that hold the base together and read the rows between them."""
     bytes_by_part: dict[str, int] = field(default_factory=dict)
-    """What was estimated, by part; empty where nothing is trained."""
+    """What was estimated of one process, by part; empty where nothing is trained."""
 
     @property
     def total_bytes(self) -> int:
@@ -124,8 +126,8 @@ def identify(
     method: Method, role: Role, arms: tuple[str, ...], threads: int, micro_rows: int, fit: Fit
 ) -> str:
     """Give a group's id: of all that decides its bits."""
-    parts = [method, role, list(arms), threads, micro_rows]
-    return hash_of([*parts, fit.arms_per_pass, fit.checkpointing])
+    parts = [method, role, list(arms), threads, micro_rows, fit.arms_per_pass, fit.checkpointing]
+    return hash_of([*parts, fit.shards] if fit.shards > 1 else parts)
 
 
 def count_groups(method: Method, num_arms: int, compute: Compute) -> int:

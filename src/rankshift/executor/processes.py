@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -13,8 +13,9 @@ from rankshift.atomic import tell_fault
 from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, Report, hand_out
+from rankshift.executor.parent import live_as_child
+from rankshift.executor.torchrun import END_SECONDS, work_in_shards
 from rankshift.executor.worker import Job, work
-from rankshift.redaction import guard_process
 
 Workers = dict[Connection, BaseProcess]
 """Every worker by the line to it: jobs go in, reports come out, and a worker's end closes it.
@@ -26,6 +27,8 @@ One line each, because a lock or a queue that workers share dies with the one th
 def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
     """Do every job, at most `workers` at a time; a single worker is this process itself.
 
+    A group whose base is held in shards always has a worker, which starts the group's processes.
+
     Workers are spawned, never forked, so that the run's lock stays with this process; one whose
     parent dies ends itself, so that nothing writes into a run that nobody holds.
 
@@ -33,15 +36,21 @@ def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
         WorkError: A worker died; what it had committed is kept.
     """
     workers = min(workers, len(jobs))
-    if workers <= 1:
+    sharded = any(map(is_sharded, jobs))
+    if workers <= 1 and not sharded:
         for job in jobs:
             work(job, advance)
         return
     with _thread_limit(max(job.group.threads for job in jobs)):
-        started = dict(_start_worker() for _ in range(workers))
+        started = dict(_start_worker(has_children=sharded) for _ in range(workers))
     try:
         hand_out(jobs, ProcessCrew(started), advance)
     finally:
+        if sharded:  # let each end those that it started first: they write
+            for process in started.values():
+                process.terminate()
+            for process in started.values():
+                process.join(2 * END_SECONDS)
         for process in started.values():
             process.kill()
         for process in started.values():
@@ -63,10 +72,10 @@ def _thread_limit(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start_worker() -> tuple[Connection, BaseProcess]:
+def _start_worker(*, has_children: bool) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, has_children), daemon=not has_children)
     process.start()
     theirs.close()  # so that the line closes when the worker ends
     return ours, process
@@ -123,11 +132,10 @@ def _explain_death(process: BaseProcess) -> WorkError:
     )
 
 
-def _serve(line: Connection) -> None:
-    guard_process()  # a traceback of what nobody caught goes to the terminal
-    # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+def _serve(line: Connection, has_children: bool) -> None:
+    live_as_child()
+    if has_children:  # it ends in good order, for it holds what they meet by
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     do_jobs(line)
 
 
@@ -142,7 +150,10 @@ def do_jobs(line: Connection) -> None:
         except EOFError:
             return
         try:
-            work(job, lambda kind, amount: line.send((kind, amount)))
+            if is_sharded(job):
+                work_in_shards(job, line)
+            else:
+                work(job, lambda kind, amount: line.send((kind, amount)))
         except (UserError, WorkError) as error:
             line.send(error)
         except OSError as error:
@@ -151,9 +162,6 @@ def do_jobs(line: Connection) -> None:
             line.send(None)
 
 
-def end_with_parent() -> None:
-    """End this process as soon as the one that started it has ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def is_sharded(job: Job) -> bool:
+    """Say whether several processes do a job together."""
+    return job.group.fit.shards > 1

@@ -30,10 +30,10 @@ ALLOCATOR_SLACK = 1.7
 
 
 def share_memory(compute: Compute) -> int:
-    """Give the bytes that each worker may use."""
+    """Give the bytes that each process of each worker may use."""
     given = compute.memory_gib
     total = FREE_SHARE * read_free_bytes() if given is None else given * GIB
-    return int(total / compute.workers)
+    return int(total / (compute.workers * compute.shards))
 
 
 def read_free_bytes() -> int:
@@ -52,30 +52,39 @@ def read_free_bytes() -> int:
 
 
 def fit_arms(
-    arms: Sequence[Arm], base: Path, training: Training, largest: tuple[int, ...], room: int
+    arms: Sequence[Arm],
+    base: Path,
+    training: Training,
+    largest: tuple[int, ...],
+    room: int,
+    shards: int = 1,
 ) -> Fit | None:
-    """Find how arms that train together fit into a worker's memory.
+    """Find how arms that train together fit into a process's memory.
 
     Args:
         arms: All of one method and role, none of them the base.
         base: The base's directory.
         training: The recipe.
-        largest: Tokens of the rows of an arm's largest micro-batch.
-        room: Bytes of a worker.
+        largest: Tokens of the rows of an arm's largest micro-batch, rising.
+        room: Bytes of a process.
+        shards: Processes that hold the base together and read the rows between them.
 
     Returns:
         Without checkpointing if they fit so; None if they do not fit at all.
     """
+    most = -(-len(largest) // shards)
+    largest = largest[-most:]  # no process of them reads more
     work = Work(
         lengths=largest,
         arms_per_pass=count_arms_per_pass(len(arms), sum(largest)),
         traits=_guess_traits(base),
         optimizer=arms[0].find_optimizer(training),
+        shards=shards,
     )
     for way in (work, replace(work, checkpointing=True)):
         memory = _estimate(base, training.dtype, tuple(map(_strip, arms)), way)
         if memory.total + PROCESS_BYTES <= room:
-            return Fit(way.arms_per_pass, way.checkpointing, asdict(memory))
+            return Fit(way.arms_per_pass, way.checkpointing, shards, asdict(memory))
     return None
 
 

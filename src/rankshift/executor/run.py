@@ -24,6 +24,7 @@ from rankshift.executor.plan import (
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
 from rankshift.executor.todo import Todo, list_todo
+from rankshift.executor.torchrun import check_shards
 from rankshift.executor.watch import Watch
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
@@ -103,18 +104,21 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     """Keep the groups that are planned, and put the other arms into groups that fit into memory.
 
     Raises:
-        UserError: An arm does not fit even alone.
+        UserError: An arm does not fit even alone, or is not done in shards.
     """
     study = resolved.study
+    check_shards(study)
+    shards = study.compute.shards
 
     def find_fit(arms: list[Arm]) -> Fit | None:
         if not arms[0].is_trained:
-            return Fit()
+            return Fit(shards=shards)
         # The same for every seed that shares a split, so that arms alike are tried once.
         alike = (arms[0].seed or 0,) if study.data.split_each_seed else study.grid.seeds
         lengths = resolved.row_lengths(arms[0].role, arms[0].seed)
         largest = find_largest_batch(lengths, study.training, alike)
-        return fit_arms(arms, resolved.parts.base.directory, study.training, largest, resolved.room)
+        base = resolved.parts.base.directory
+        return fit_arms(arms, base, study.training, largest, resolved.room, shards)
 
     planned = _keep_whole(read_plan(resolved.run.plan_path), resolved.arms)
     return plan_groups(
@@ -133,7 +137,9 @@ def describe_plan(groups: list[Group], room: int) -> str:
     again = sum(group.fit.checkpointing for group in groups)
     checkpointed = f", {again} of them with layers computed again" if again else ""
     arms = sum(len(group.arms) for group in groups)
-    told = f"{arms} arms in {len(groups)} groups{checkpointed}"
+    parts = max(group.fit.shards for group in groups)
+    sharded = f", bases held by up to {parts} processes each" if parts > 1 else ""
+    told = f"{arms} arms in {len(groups)} groups{checkpointed}{sharded}"
     if not largest.total_bytes:  # nothing is trained
         return told
     taken = f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room / GIB:.1f}"

@@ -27,7 +27,9 @@ from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.executor.weighing import record_updates
 from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
+from rankshift.model.sharding import load_sharded
 from rankshift.model.targets import effective_ranks
+from rankshift.model.team import ALONE, Team
 from rankshift.model.updates import weigh_linears
 from rankshift.provenance import gather_provenance
 from rankshift.records import ChoiceRecord, write_records
@@ -86,47 +88,61 @@ class Job:
     """Rows on which the divergence from the base is measured."""
 
 
-def work(job: Job, advance: Advance) -> None:
-    """Do a job; killed at any moment and done again, it leaves the same files."""
+def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
+    """Do a job; killed at any moment and done again, it leaves the same files.
+
+    Args:
+        job: What is to be done.
+        advance: Told what is done.
+        team: The processes that do it together; each of them is here, the first of them writes.
+    """
     torch.set_num_threads(job.group.threads)
     if job.tight:
         return_freed_memory()
     run = StudyRun(job.run_directory)
     files = [run.arm(name) for name in job.group.arms]
-    base, training = job.study.base, job.study.training
-    model = load_model(job.base_directory, getattr(torch, training.dtype), base.quantization)
+    model = _load(job, team)
     tokenizer = load_tokenizer(job.tokenizer_directory or job.base_directory)
     ranks = [_reach(model, arm) for arm in job.arms]
     norms = weigh_linears(model) if job.train else {}
     if job.train and job.arms[0].is_derived:
-        sources = [find_source_id(arm, job.study, job.fingerprints) for arm in job.arms]
-        made = zip(job.arms, map(run.arm, filter(None, sources)), files, strict=True)
-        facts = tuple(derive_arm(*one, model, job.base_name) for one in made)
-        job = replace(job, own_facts=facts)
-    trainee = _prepare(model, job, files)
+        job = _derive(job, run, files, model) if team.is_first else job
+        team.meet()
+    trainee = replace(_prepare(model, job, files), team=team)
     if job.group.fit.checkpointing:
         checkpoint_layers(model)
     if job.train:
         started = monotonic()
         _train(job, run, files, trainee, tokenizer, advance)
-        record_updates(job.arms, files, job.base_directory, training.dtype, norms)
-        seconds = round(monotonic() - started, 1)
-        for index, (arm_files, effective) in enumerate(zip(files, ranks, strict=True)):
-            facts = {"effective_rank": effective, "seconds": seconds}
-            facts["optimizer"] = job.arms[index].find_optimizer(training)
-            facts["engine"] = read_forms(run.group(job.group.id), index)
-            facts |= job.own_facts[index] if job.own_facts else {}
-            _write_provenance(job, arm_files, facts)
-        shutil.rmtree(run.group(job.group.id), ignore_errors=True)
+        if team.is_first:
+            record_updates(job.arms, files, job.base_directory, job.study.training.dtype, norms)
+            _write_facts(job, run, ranks, round(monotonic() - started, 1))
+            shutil.rmtree(run.group(job.group.id), ignore_errors=True)
+    team.meet()
     recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
     due = [find_due_steps(one, recipe) for one, recipe in zip(files, recipes, strict=True)]
     left = job.answers
-    for wave in find_open_waves(files, due, job.evaluation) if left else ():
+    waves = list(find_open_waves(files, due, job.evaluation)) if left else []
+    team.meet()  # all have seen which are open before the first closes one
+    for wave in waves:
         _answer(job, files, trainee, tokenizer, wave)
         advance("answers", len(wave))
         left -= len(wave)
     if left > 0:  # crossings that did not come
         advance("answers", left)
+
+
+def _load(job: Job, team: Team) -> PreTrainedModel:
+    base, dtype = job.study.base, getattr(torch, job.study.training.dtype)
+    if team.size > 1:
+        return load_sharded(job.base_directory, dtype, team)
+    return load_model(job.base_directory, dtype, base.quantization)
+
+
+def _derive(job: Job, run: StudyRun, files: list[ArmFiles], model: PreTrainedModel) -> Job:
+    sources = [find_source_id(arm, job.study, job.fingerprints) for arm in job.arms]
+    made = zip(job.arms, map(run.arm, filter(None, sources)), files, strict=True)
+    return replace(job, own_facts=tuple(derive_arm(*one, model, job.base_name) for one in made))
 
 
 def return_freed_memory() -> None:
@@ -161,7 +177,7 @@ def _train(
     tokenizer: Tokenizer,
     advance: Advance,
 ) -> None:
-    for arm, arm_files in zip(job.arms, files, strict=True):
+    for arm, arm_files in zip(job.arms, files, strict=True) if trainee.team.is_first else ():
         arm_files.write_arm(arm, make_recipe(arm, job.study, job.fingerprints))
     group = Group(
         arms=list(job.arms),
@@ -194,7 +210,7 @@ def _answer(
     trainee.select(range(len(files)))
     asked = [AskedArm(job.group.arms[index], step, index) for index, step in wave.items()]
     answers = answer_questions(trainee.model, tokenizer, asked, job.questions, job.study.evaluation)
-    for place, (index, step) in enumerate(wave.items()):
+    for place, (index, step) in enumerate(wave.items() if trainee.team.is_first else ()):
         # The answers come last: where they are, the checkpoint is not asked again.
         if job.choices:
             write_records(files[index].choices_path(job.evaluation, step), choices[place])
@@ -227,6 +243,17 @@ def _weigh_choices(
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
     rank = arm.truncated_to or arm.rank
     return None if rank is None else effective_ranks(model, rank, arm.subset)
+
+
+def _write_facts(
+    job: Job, run: StudyRun, ranks: list[dict[str, int] | None], seconds: float
+) -> None:
+    for index, effective in enumerate(ranks):
+        facts: dict[str, object] = {"effective_rank": effective, "seconds": seconds}
+        facts["optimizer"] = job.arms[index].find_optimizer(job.study.training)
+        facts["engine"] = read_forms(run.group(job.group.id), index)
+        facts |= job.own_facts[index] if job.own_facts else {}
+        _write_provenance(job, run.arm(job.group.arms[index]), facts)
 
 
 def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:

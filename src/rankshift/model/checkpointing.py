@@ -17,10 +17,15 @@ def checkpoint_layers(model: PreTrainedModel) -> int:
 
     Source: Chen et al. 2016, arXiv:1604.06174.
     """
-    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    layers = list_layers(model)
     for layer in layers:
         layer.forward = _recompute(layer.forward)
     return len(layers)
+
+
+def list_layers(model: PreTrainedModel) -> list[GradientCheckpointingLayer]:
+    """List the decoder layers, in the model's order."""
+    return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
 
 
 def _recompute(forward: Callable[..., Any]) -> Callable[..., Any]:

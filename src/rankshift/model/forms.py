@@ -8,7 +8,7 @@ is also kept for the machine, so that the same study gives the same bits there.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast, get_args
@@ -52,23 +52,29 @@ def settle_forms(layers: Sequence[LockStepLinear], tokens: int, path: Path, shel
     """
     if not layers:
         return
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-    else:
+    if not path.is_file():
         by_shape: dict[LayerShape, list[Form]] = {}
         for layer in layers:
             shape = describe(layer, tokens)
             if shape not in by_shape:
                 by_shape[shape] = recall_forms(shape, layer.lora_A.device, shelf)
         chosen = {layer.name: by_shape[describe(layer, tokens)] for layer in layers}
-        content = {
-            "tokens": tokens,
-            "threads": torch.get_num_threads(),
-            "layers": chosen,
-        }
-        write_atomically(path, json.dumps(content, indent=1) + "\n")
+        _write_choice(path, tokens, chosen)
+    content = json.loads(path.read_text(encoding="utf-8"))
     for layer in layers:
         layer.choose_forms(content["layers"][layer.name])
+
+
+def note_loops(layers: Sequence[LockStepLinear], tokens: int, path: Path) -> None:
+    """Write down, as `settle_forms` does, that every arm of every layer is computed in a loop."""
+    if layers and not path.is_file():
+        chosen = {layer.name: ["loop"] * len(layer.segments) for layer in layers}
+        _write_choice(path, tokens, chosen)
+
+
+def _write_choice(path: Path, tokens: int, chosen: Mapping[str, Sequence[str]]) -> None:
+    content = {"tokens": tokens, "threads": torch.get_num_threads(), "layers": chosen}
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
 def describe(layer: LockStepLinear, tokens: int) -> LayerShape:

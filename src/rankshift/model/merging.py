@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rankshift.model.adapters import LockStepLinear
 from rankshift.model.products import Form, LockStepProduct, Segment, divide_runs
+from rankshift.model.sharding import is_sharded
 
 MERGED_BYTES_LIMIT = 2 << 30
 """Merged weights are one copy of the layer an arm; beyond this the rest stays apart."""
@@ -95,11 +96,16 @@ def close_up(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], slice | 
 def is_merged_cheaper(layer: LockStepLinear, segments: Sequence[Segment]) -> bool:
     """Decide whether a layer's arms get merged weights; the one place that does.
 
-    Never beside a bfloat16 base: the sum would be rounded to it, and small updates be lost.
+    Never beside a bfloat16 base: the sum would be rounded to it, and small updates be lost. Nor
+    where a process holds a part of the weight: it would hold a whole one an arm.
     """
     total = sum(segment.stop - segment.start for segment in segments)
     is_exact = layer.linear.weight.dtype == torch.float32
-    return is_exact and total >= CHEAPEST_MEAN_RANK * len(segments)
+    return (
+        is_exact
+        and not is_sharded(layer.linear.weight)
+        and total >= CHEAPEST_MEAN_RANK * len(segments)
+    )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from rankshift.grid import Subset
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.adapter_files import CONFIG, WEIGHTS
 from rankshift.model.adapters import AdapterShape, draw_first_factor
+from rankshift.model.sharding import gather
 from rankshift.model.targets import covers, list_linears
 from rankshift.weight_records import UpdateRecord
 
@@ -253,4 +254,4 @@ def _measure_movement(update: Update, seed: int) -> float:
 
 
 def _norm(tensor: Tensor | nn.Parameter) -> float:
-    return float(tensor.detach().double().norm())
+    return float(gather(tensor.detach()).double().norm())

@@ -61,7 +61,8 @@ def keep_arms(
         if all(map(math.isfinite, numbers)):
             group.losses[index] += losses[index]
             group.divergences[index] += [far[index]] if far else []
-            trainee.write(group.files[index].checkpoint(step), index)
+            if trainee.team.is_first:
+                trainee.write(group.files[index].checkpoint(step), index)
             continue
         active[index] = False
         group.steps[index][-1] = replace(group.steps[index][-1], loss=None)

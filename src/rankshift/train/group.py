@@ -10,7 +10,8 @@ import torch
 
 from rankshift.cache import cache_directory
 from rankshift.data.batches import draw_rows, lay_rows
-from rankshift.model.forms import settle_forms
+from rankshift.model.forms import note_loops, settle_forms
+from rankshift.model.team import ALONE, Team
 from rankshift.records import StepRecord, write_records
 from rankshift.train.checkpoints import commit, keep_arms, resume
 from rankshift.train.choice import make_optimizer
@@ -40,12 +41,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         draw_rows(len(rows), group.training.rows_per_step, group.training.steps, arm.seed or 0)
         for arm, rows in zip(group.arms, group.train_rows, strict=True)
     ]
-    settle_forms(
-        trainee.layers,
-        count_pass_tokens(group, order, trainee.traits.packs),
-        group.state_folder / FORMS,
-        cache_directory() / "forms",
-    )
+    choose_forms(group, trainee, count_pass_tokens(group, order, trainee.traits.packs))
     optimizer = make_optimizer(group.arms, group.training, trainee.tensors)
     base = read_base(group, trainee)
     uniform = uniform_loss(trainee.model)
@@ -58,7 +54,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
     for step in range(done, group.training.steps):
         rates = learning_rates(group, step)
         chosen = [arm_order[step] for arm_order in order]
-        window = assemble_window(group, chosen, trainee.traits.packs)
+        window = assemble_window(group, chosen, trainee.traits.packs, trainee.team)
         trainee.model.eval()
         result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
         trainee.update_model()
@@ -73,9 +69,23 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         for index, crossings in crossed.items():
             group.crossings[index] += crossings if active[index] else []
         if is_checkpoint or monotonic() - kept_at >= group.state_seconds:
-            commit(group, optimizer, active, step + 1)
+            if trainee.team.is_first:
+                commit(group, optimizer, active, step + 1)
             kept_at = monotonic()
         advance(1)
+
+
+def choose_forms(group: Group, trainee: Trainee, tokens: int) -> None:
+    """Give every layer the forms of its products, and write them beside the group's state.
+
+    In a team every arm is computed in a loop: the dense form would keep a whole weight of every
+    layer for the backward pass, and what one process times is not what another does.
+    """
+    path = group.state_folder / FORMS
+    if trainee.team.size == 1:
+        settle_forms(trainee.layers, tokens, path, cache_directory() / "forms")
+    elif trainee.team.is_first:
+        note_loops(trainee.layers, tokens, path)
 
 
 def read_forms(state_folder: Path, index: int) -> dict[str, object] | None:
@@ -101,10 +111,10 @@ def measure_untrained(group: Group, trainee: Trainee) -> None:
     every = range(len(group.arms))
     if group.unrelated:
         far = record_divergences(group, trainee, read_base(group, trainee), 0, every)
-        for index, files in enumerate(group.files):
+        for index, files in enumerate(group.files if trainee.team.is_first else ()):
             write_records(divergence_path(files), [far[index]])
     losses = measure_held_out(group, trainee, 0, every)
-    for index, files in enumerate(group.files):
+    for index, files in enumerate(group.files if trainee.team.is_first else ()):
         write_records(files.held_out_path, losses[index])
 
 
@@ -116,8 +126,10 @@ def learning_rates(group: Group, step: int) -> torch.Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def assemble_window(group: Group, chosen: list[np.ndarray], packed: bool) -> list[Batch]:
-    """Make the batches of one step from each arm's row numbers."""
+def assemble_window(
+    group: Group, chosen: list[np.ndarray], packed: bool, team: Team = ALONE
+) -> list[Batch]:
+    """Make the batches of one step from each arm's row numbers: what this process reads of them."""
     per_batch = group.training.rows_per_step // group.training.accumulation
     rows = [
         [own[number] for number in numbers]
@@ -130,7 +142,7 @@ def assemble_window(group: Group, chosen: list[np.ndarray], packed: bool) -> lis
     for start in range(0, group.training.rows_per_step, per_batch):
         part = slice(start, start + per_batch)
         for arms in divide_passes(len(group.arms), group.arms_per_pass):
-            by_arm = [rows[arm][part] for arm in arms]
+            by_arm = [team.share(rows[arm][part]) for arm in arms]
             window.append(Batch(arms, lay_rows(by_arm, group.pad_token, packed)))
     return window
 

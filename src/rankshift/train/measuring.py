@@ -12,6 +12,7 @@ import torch
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.divergence import Predictions, predict, sum_divergences
+from rankshift.model.team import Team
 from rankshift.records import HeldOutRecord
 from rankshift.train.roster import Group, HeldOut
 from rankshift.train.step import divide_passes, reading, sum_losses
@@ -44,12 +45,12 @@ def measure_loss(
     trainee.model.eval()
     sums = torch.zeros(len(group.arms), dtype=torch.float64)
     with reading(trainee):
-        for rows in _divide_rows(group, held_out):
+        for rows in _divide_rows(group, held_out, trainee.team):
             for chosen in _choose_passes(group, arms):
                 trainee.select(chosen)
                 batch = lay_rows([rows] * len(chosen), group.pad_token, trainee.traits.packs)
                 sums[chosen.start : chosen.stop] += sum_losses(trainee, batch).cpu()
-    tokens = count_supervised(held_out)
+    sums, tokens = trainee.team.add(sums), count_supervised(held_out)
     return {index: sums[index].item() / tokens for index in arms}
 
 
@@ -81,19 +82,22 @@ def measure_divergence(
     assert group.unrelated is not None
     trainee.model.eval()
     sums = torch.zeros(len(group.arms), dtype=torch.float64)
+    divided = _divide_rows(group, group.unrelated, trainee.team)
     with reading(trainee):
-        for rows, reference in zip(_divide_rows(group, group.unrelated), base, strict=True):
+        for rows, reference in zip(divided, base, strict=True):
             for chosen in _choose_passes(group, arms):
                 trainee.select(chosen)
                 batch = lay_rows([rows] * len(chosen), group.pad_token, trainee.traits.packs)
                 own = predict(trainee.model, batch, plain_head=trainee.traits.plain_head)
                 sums[chosen.start : chosen.stop] += sum_divergences(own, reference, batch.counts)
-    tokens = count_supervised(group.unrelated)
+    sums, tokens = trainee.team.add(sums), count_supervised(group.unrelated)
     return {index: sums[index].item() / tokens for index in arms}
 
 
 def read_base(group: Group, trainee: Trainee, *, is_replaced: bool = False) -> list[Predictions]:
     """Predict the unrelated rows by the base, once for all arms; nothing where there are none.
+
+    In a team each process predicts those that it reads.
 
     A model that is itself trained must not have been trained yet, nor be resumed.
 
@@ -110,7 +114,7 @@ def read_base(group: Group, trainee: Trainee, *, is_replaced: bool = False) -> l
     )
     head, found = None, []
     with reading(trainee), trainee.base_alone():
-        for rows in _divide_rows(group, group.unrelated):
+        for rows in _divide_rows(group, group.unrelated, trainee.team):
             batch = lay_rows([rows], group.pad_token, trainee.traits.packs)
             read = predict(trainee.model, batch, plain_head=trainee.traits.plain_head)
             if head is None and read.head is not None:
@@ -124,10 +128,11 @@ def count_supervised(held_out: HeldOut) -> int:
     return sum(sum(row.loss_mask) for row in held_out.rows)
 
 
-def _divide_rows(group: Group, held_out: HeldOut) -> Iterator[list[Rendered]]:
+def _divide_rows(group: Group, held_out: HeldOut, team: Team) -> Iterator[list[Rendered]]:
+    """Yield the rows that this process reads in each pass."""
     size = group.micro_rows
     for start in range(0, len(held_out.rows), size):
-        yield list(held_out.rows[start : start + size])
+        yield team.share(held_out.rows[start : start + size])
 
 
 def _choose_passes(group: Group, arms: Collection[int]) -> list[range]:

@@ -20,7 +20,7 @@ from rankshift.arms import Arm
 from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.grid import OptimizerName
-from rankshift.model.checkpointing import checkpoint_layers
+from rankshift.model.checkpointing import checkpoint_layers, list_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
 from rankshift.train.step import divide_passes, reading, sum_losses
@@ -32,7 +32,8 @@ class Memory:
     """Bytes of tensors at the worst moment of a group's training."""
 
     base: int
-    """The weights that all arms share; of a full finetune its own."""
+    """The weights that all arms share, as far as one process holds them; of a full finetune its
+    own."""
     adapters: int
     gradients: int
     """Of the trainable weights of all arms."""
@@ -60,6 +61,8 @@ class Work:
     """Whether layers are computed again in the backward pass."""
     optimizer: OptimizerName = "adamw"
     """Decides what moments take."""
+    shards: int = 1
+    """Processes that hold the base together."""
 
 
 def estimate_memory(
@@ -82,6 +85,7 @@ def estimate_memory(
             trainee = prepare_full(model, work.traits, arms[0].subset)
             base = count.now  # of a bfloat16 model there are float32 copies now
         else:
+            base -= count_spared(model, work.shards)
             trainee = prepare_adapters(model, list(arms), "", work.traits, draw=False)
         own = sum(tensor.nbytes for tensors in trainee.tensors for tensor in tensors)
         flat = sum(layer.lora_A.nbytes + layer.lora_B.nbytes for layer in trainee.layers)
@@ -92,6 +96,18 @@ def estimate_memory(
     adapters = 0 if arms[0].method == "full" else flat
     moments = {"adamw": 2 * own, "adamw_8bit": own // 2, "sgd": 0}
     return Memory(base, adapters, own, moments[work.optimizer], activations)
+
+
+def count_spared(model: PreTrainedModel, shards: int) -> int:
+    """Count the bytes of a base that one process of several does not hold.
+
+    Of the layers it holds its part, and three whole ones at most: that which is computed, the next
+    while it is gathered, and the first, which stays to the end of a backward pass.
+    """
+    sizes = [sum(p.nbytes for p in layer.parameters()) for layer in list_layers(model)]
+    if shards == 1 or not sizes:
+        return 0
+    return max(0, sum(sizes) - sum(sizes) // shards - 3 * max(sizes))
 
 
 def list_candidates(ranks: Sequence[int], arms_per_pass: int) -> set[range]:

@@ -46,11 +46,12 @@ def training_step(
     """Take one optimizer step for every active arm.
 
     Each arm's loss is divided by its own supervised tokens over the whole accumulation window, then
-    the arms are summed: an arm's gradient is what it would be alone, however the window is divided.
+    the arms are summed: an arm's gradient is what it would be alone, however the window is divided,
+    among the processes of a team too.
 
     Args:
         trainee: The base with the group's trainable tensors in it.
-        window: All batches of the step, however its rows are divided.
+        window: All batches of the step that this process reads, however its rows are divided.
         optimizer: Owns the trainable tensors.
         learning_rates: `[arm]`, of this step.
         active: `[arm]`, False for arms that were stopped.
@@ -59,6 +60,7 @@ def training_step(
     tokens = torch.zeros(len(learning_rates), dtype=torch.long)
     for batch in window:
         tokens[own(batch)] += torch.tensor(batch.tokens.counts)
+    tokens = trainee.team.add(tokens)
     totals = torch.zeros(len(learning_rates), dtype=torch.float64)
     with reading(trainee):
         for batch in window:
@@ -66,6 +68,9 @@ def training_step(
             means = sum_losses(trainee, batch.tokens).cpu() / tokens[own(batch)]
             means.sum().backward()
             totals[own(batch)] += means.detach()
+    totals = trainee.team.add(totals)
+    for tensors in trainee.tensors:
+        trainee.team.add_gradients(tensors)
     norms = optimizer.grad_norms()
     finite = torch.isfinite(norms) & torch.isfinite(totals)
     optimizer.step(learning_rates, clip_factors(norms, clip_norm), active & finite)

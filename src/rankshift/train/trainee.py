@@ -17,6 +17,7 @@ from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.adapter_files import read_adapter, write_adapter
 from rankshift.model.adapters import AdapterShape, LockStepLinear, insert_adapters
 from rankshift.model.targets import find_targets
+from rankshift.model.team import ALONE, Team
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.model.traits import Traits, find_traits
 from rankshift.train.masters import Masters
@@ -39,6 +40,8 @@ class Trainee:
     """The layers with the arms' adapters; none where there are no adapters."""
     update_model: Callable[[], None] = lambda: None
     """Brings the model up to date after the tensors changed, where it holds copies of them."""
+    team: Team = ALONE
+    """The processes that hold the base together; each has all adapters."""
 
     def select(self, arms: range) -> None:
         """Say whose rows the model sees next: neighbouring arms of the group."""
