@@ -205,6 +205,7 @@ EVALUATION_CHANGES = {
     "seed": 1,
     "triggers": ("|X| ",),
     "drop_system": True,
+    "engine": "vllm",
 }
 
 

@@ -22,6 +22,12 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
+from rankshift.executor.parity import (
+    find_own_part,
+    measure_references,
+    reference_path,
+    write_reference,
+)
 from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.executor.weighing import record_updates
@@ -120,12 +126,26 @@ def work(job: Job, advance: Advance) -> None:
         shutil.rmtree(run.group(job.group.id), ignore_errors=True)
     recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
     due = [find_due_steps(one, recipe) for one, recipe in zip(files, recipes, strict=True)]
-    left = job.answers
-    for wave in find_open_waves(files, due, job.evaluation) if left else ():
+    if job.answers:
+        _answer_all(job, files, trainee, tokenizer, due, advance)
+
+
+def _answer_all(
+    job: Job,
+    files: list[ArmFiles],
+    trainee: Trainee,
+    tokenizer: Tokenizer,
+    due: list[tuple[int, ...]],
+    advance: Advance,
+) -> None:
+    """Do what this process does for answers; another engine's are counted when it gives them."""
+    engine, left = job.study.evaluation.engine, job.answers
+    for wave in find_open_waves(files, due, job.evaluation, find_own_part(engine)):
         _answer(job, files, trainee, tokenizer, wave)
-        advance("answers", len(wave))
         left -= len(wave)
-    if left > 0:  # crossings that did not come
+        if engine == "rankshift":
+            advance("answers", len(wave))
+    if left > 0 and engine == "rankshift":  # crossings that did not come
         advance("answers", left)
 
 
@@ -192,13 +212,19 @@ def _answer(
     trainee.model.eval()
     choices = _weigh_choices(job, trainee, tokenizer, wave)
     trainee.select(range(len(files)))
+    if job.choices:
+        for (index, step), records in zip(wave.items(), choices, strict=True):
+            write_records(files[index].choices_path(job.evaluation, step), records)
+    # What is written below comes last: where it is, the checkpoint is not asked again.
+    if job.study.evaluation.engine == "vllm":
+        references = measure_references(trainee, tokenizer, job.questions, list(wave))
+        for (index, step), reference in zip(wave.items(), references, strict=True):
+            write_reference(reference_path(files[index], job.evaluation, step), reference)
+        return
     asked = [AskedArm(job.group.arms[index], step, index) for index, step in wave.items()]
     answers = answer_questions(trainee.model, tokenizer, asked, job.questions, job.study.evaluation)
-    for place, (index, step) in enumerate(wave.items()):
-        # The answers come last: where they are, the checkpoint is not asked again.
-        if job.choices:
-            write_records(files[index].choices_path(job.evaluation, step), choices[place])
-        write_records(files[index].answers_path(job.evaluation, step), answers[place])
+    for (index, step), records in zip(wave.items(), answers, strict=True):
+        write_records(files[index].answers_path(job.evaluation, step), records)
 
 
 def _weigh_choices(
