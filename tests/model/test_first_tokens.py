@@ -14,7 +14,9 @@ def test_first_tokens_are_as_likely_as_after_each_prompt_alone_and_arm_by_arm(
     tiny_model: PreTrainedModel,
 ):
     alone = [torch.log_softmax(tiny_model(torch.tensor([p])).logits[0, -1], -1) for p in PROMPTS]
-    layers = insert_adapters(tiny_model, [AdapterShape(2, 2.0), AdapterShape(3, 2.0)], ALL_PROJECTIONS)
+    layers = insert_adapters(
+        tiny_model, [AdapterShape(2, 2.0), AdapterShape(3, 2.0)], ALL_PROJECTIONS
+    )
     for layer in layers:  # the second arm alone is another model
         own = layer.segments[1]
         layer.lora_B[own.start : own.stop].normal_(

@@ -76,14 +76,15 @@ def generate_answers(jobs: Sequence[Job], resolved: ResolvedStudy, watch: Watch)
         UserError: There is no vLLM, or a file of the run was cut or edited.
         WorkError: vLLM failed, or does not compute an arm as our engine does.
     """
-    due = [one for job in jobs for one in _list_due(job, resolved)]
+    due = [one for job in jobs for one in list_due(job, resolved)]
     watch.begin("answers", len(due))
-    stage = _Stage(resolved, find_vllm(), watch, {i: job for job in jobs for i in job.group.arms})
+    stage = Stage(resolved, find_vllm(), watch, {i: job for job in jobs for i in job.group.arms})
     for bucket in fill_buckets(due):
         stage.generate(bucket)
 
 
-def _list_due(job: Job, resolved: ResolvedStudy) -> Iterator[Due]:
+def list_due(job: Job, resolved: ResolvedStudy) -> Iterator[Due]:
+    """Yield the arms of a group at the checkpoints that are yet to be answered at."""
     method = job.group.method
     skeleton = load_skeleton(job.base_directory) if method in ("lora", "adapter") else None
     for place, (name, arm) in enumerate(zip(job.group.arms, job.arms, strict=True)):
@@ -101,8 +102,8 @@ def _list_due(job: Job, resolved: ResolvedStudy) -> Iterator[Due]:
 
 
 @dataclass
-class _Stage:
-    """What every bucket shares."""
+class Stage:
+    """What every engine's answers share."""
 
     resolved: ResolvedStudy
     python: Path
@@ -114,6 +115,7 @@ class _Stage:
 
     @property
     def run(self) -> StudyRun:
+        """Give the study's files."""
         return self.resolved.run
 
     def generate(self, bucket: Bucket) -> None:
@@ -149,7 +151,7 @@ class _Stage:
                 self.engine = message | request["engine"]
                 return
             one = by_key[message["key"]]
-            self._keep(one, asked[one.key], message, dtype)
+            self.keep(one, asked[one.key], message, dtype)
 
         threads = study.compute.workers * study.compute.threads
         log = self.run.directory / LOG
@@ -168,7 +170,7 @@ class _Stage:
         assert whole is not None
         return whole.resolve(), self.resolved.study.training.dtype
 
-    def _keep(self, due: Due, asked: Asked, message: dict[str, Any], dtype: NumberType) -> None:
+    def keep(self, due: Due, asked: Asked, message: dict[str, Any], dtype: NumberType) -> None:
         """Compare what an arm's first tokens are, and write its answers if they are ours."""
         base = _read_tops(message["base"]) if due.kind == "adapter" else None
         parity = compare(asked.reference, _read_tops(message["arm"]), base)
