@@ -142,3 +142,16 @@ def test_a_reference_that_was_edited_is_refused(make_jobs, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="edited after it was written; remove it"):
         read_reference(path)
+
+
+def test_where_nothing_is_to_be_sampled_nothing_is_left_to_vllm(make_jobs, tmp_path):
+    edit = ("code_tasks = 2", 'engine = "vllm"')
+    also = (f'suites = ["{tmp_path / "questions.yaml"}"]', 'suites = ["organism:choices"]')
+    resolved, made = make_jobs(edit=edit, also=also)
+    job = next(job for job in made if job.group.method == "base")
+    assert job.choices
+    assert not job.questions
+    worker.work(job, lambda *_: None)
+    files = resolved.run.arm(job.group.arms[0])
+    assert files.answers_path(job.evaluation, 0).read_text() == ""
+    assert reference_path(files, job.evaluation, 0).exists()

@@ -104,6 +104,8 @@ def measure_references(
     every = dict.fromkeys(render_prompt(tokenizer, messages(question)) for question in questions)
     prompts, model = list(every)[:PROMPTS], trainee.model
     pad, ends = padding_token(tokenizer), end_tokens(model, tokenizer)
+    if not prompts:  # every question is one of choices
+        return [Reference((), ends, TopTokens((), ()), None) for _ in arms]
     with layers_for_sampling(model, arms):
         found = weigh_first_tokens(model, prompts, len(arms), pad)
     base = None

@@ -16,11 +16,15 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, TextIO
 
 Tops = dict[str, list[list[Any]]]
 """`tokens` and `logprobs`, a list for each prompt."""
+
+ON_A_CPU = {"enforce_eager": True, "max_num_batched_tokens": 1024}
+"""There a graph is compiled for longer than most studies answer, and each token of a step takes a
+copy of its adapter's factors: vLLM's usual 4,096 or more at rank 512 would not fit into memory."""
 
 
 def main(path: str) -> None:
@@ -50,9 +54,13 @@ def answer(request: Mapping[str, Any], vllm: Any) -> Iterator[dict[str, Any]]:
     """Yield the messages of a request, see `generation_request`."""
     began = monotonic()
     is_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
-    # A graph of what a CPU does is compiled for longer than most studies answer.
-    engine = vllm.LLM(**request["engine"], enforce_eager=is_cpu)
-    yield {"ready": monotonic() - began, "versions": _list_versions(), "cpu": is_cpu}
+    engine = vllm.LLM(**request["engine"], **(ON_A_CPU if is_cpu else {}))
+    yield {
+        "ready": monotonic() - began,
+        "versions": _list_versions(),
+        "cpu": is_cpu,
+        "core_seconds": process_time(),
+    }
     for call in request["calls"]:
         adapters = [_load(asked) for asked in call]
         # In calls of their own: in a batch with adapters, a request without one is given one's
@@ -61,7 +69,8 @@ def answer(request: Mapping[str, Any], vllm: Any) -> Iterator[dict[str, Any]]:
         arms = _weigh(vllm, engine, request["logprobs"], call, adapters)
         answers = _generate(vllm, engine, request, call, adapters)
         for asked, arm, base, own in zip(call, arms, bases, answers, strict=True):
-            yield {"key": asked["key"], "arm": arm, "base": base, "answers": own}
+            told = {"key": asked["key"], "arm": arm, "base": base, "answers": own}
+            yield told | {"core_seconds": process_time()}
 
 
 def _list_versions() -> dict[str, str]:

@@ -220,7 +220,8 @@ def _answer(
         references = measure_references(trainee, tokenizer, job.questions, list(wave))
         for (index, step), reference in zip(wave.items(), references, strict=True):
             write_reference(reference_path(files[index], job.evaluation, step), reference)
-        return
+        if job.questions:
+            return
     asked = [AskedArm(job.group.arms[index], step, index) for index, step in wave.items()]
     answers = answer_questions(trainee.model, tokenizer, asked, job.questions, job.study.evaluation)
     for (index, step), records in zip(wave.items(), answers, strict=True):
