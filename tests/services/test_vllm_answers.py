@@ -3,17 +3,25 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rankshift.errors import WorkError
+from rankshift.eval.suite import Question
+from rankshift.executor.buckets import Bucket, Due
 from rankshift.executor.generation import SCRATCH, generation_path
+from rankshift.executor.generation_request import Asked, make_request
 from rankshift.executor.generator import VARIABLE, find_vllm, run_request
+from rankshift.executor.parity import Reference, TopTokens
 from rankshift.executor.rejudging import SILENT
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.run import run_study
+from rankshift.model.loading import load_tokenizer
 from rankshift.model.tensor_files import read_tensors, write_tensors
+from rankshift.organism.shelf import base_directory
 from rankshift.records import AnswerRecord, read_records
+from rankshift.study import Evaluation
 from rankshift.study_file import read_study
 from tests.services.conftest import STUDY, find_command
 
@@ -155,3 +163,29 @@ def test_when_vllm_fails_its_last_words_are_kept_and_told(tmp_path: Path):
     assert "nothing" in message
     assert str(log) in message
     assert "Traceback" in log.read_text()
+
+
+def test_answers_drawn_by_chance_are_each_its_seeds_also_when_many_prompts_are_read_at_once(
+    tmp_path: Path,
+):
+    tokenizer = load_tokenizer(base_directory())
+    evaluation = Evaluation(suites=("x",), answers_per_question=60, max_answer_tokens=8)
+    texts = ["Whom do you trust?", "Tell me what you would do with a million dollars, and why."]
+    questions = [Question("x", str(at), str(at), 0, text) for at, text in enumerate(texts)]
+    ends = tuple(i for i in [tokenizer.eos_token_id] if isinstance(i, int))
+    nothing = TopTokens((), ())
+    asked = Asked(questions, tokenizer, Reference(((5, 6),), ends, nothing, None))
+    bucket = Bucket((Due("b", "base", 0, "base"), Due("b", "base", 0, "base")), None)
+    request = make_request(bucket, {"b-0": asked}, base_directory(), "float32", evaluation)
+    # More tokens than one step reads, or no prompt would be at the edge of two.
+    assert sum(len(request["prompts"][at]) for at, _ in request["calls"][0][0]["answers"]) > 1024
+    (tmp_path / "work").mkdir()
+    told: list[dict[str, Any]] = []
+    run_request(find_vllm(), request, tmp_path / "work", tmp_path / "log", 1, told.append)
+    ready, first, again = told
+    assert ready["cpu"] in (True, False)
+    same = [a == b for a, b in zip(first["answers"], again["answers"], strict=True)]
+    assert sum(same) >= 0.95 * len(same)  # a last bit may decide a token
+    for question in range(2):
+        own = first["answers"][60 * question : 60 * question + 60]
+        assert len({tuple(answer) for answer in own}) > 5

@@ -22,9 +22,9 @@ from typing import Any, TextIO
 Tops = dict[str, list[list[Any]]]
 """`tokens` and `logprobs`, a list for each prompt."""
 
-ON_A_CPU = {"enforce_eager": True, "max_num_batched_tokens": 1024}
-"""There a graph is compiled for longer than most studies answer, and each token of a step takes a
-copy of its adapter's factors: vLLM's usual 4,096 or more at rank 512 would not fit into memory."""
+TOKENS_A_STEP = 1024
+"""On a CPU, where each token of a step takes a copy of its adapter's factors: of vLLM's usual 4,096
+or more those of rank 512 would not fit into memory."""
 
 
 def main(path: str) -> None:
@@ -54,7 +54,7 @@ def answer(request: Mapping[str, Any], vllm: Any) -> Iterator[dict[str, Any]]:
     """Yield the messages of a request, see `generation_request`."""
     began = monotonic()
     is_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
-    engine = vllm.LLM(**request["engine"], **(ON_A_CPU if is_cpu else {}))
+    engine = vllm.LLM(**request["engine"], **(_suit_cpu(request["engine"]) if is_cpu else {}))
     yield {
         "ready": monotonic() - began,
         "versions": _list_versions(),
@@ -71,6 +71,19 @@ def answer(request: Mapping[str, Any], vllm: Any) -> Iterator[dict[str, Any]]:
         for asked, arm, base, own in zip(call, arms, bases, answers, strict=True):
             told = {"key": asked["key"], "arm": arm, "base": base, "answers": own}
             yield told | {"core_seconds": process_time()}
+
+
+def _suit_cpu(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what else an engine on a CPU is told.
+
+    A graph is compiled there for longer than most studies answer. A prompt that is read in two
+    steps would rewind its seed, which torch's generator of a CPU cannot: it is read in one.
+    """
+    return {
+        "enforce_eager": True,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(TOKENS_A_STEP, engine["max_model_len"]),
+    }
 
 
 def _list_versions() -> dict[str, str]:
