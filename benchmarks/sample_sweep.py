@@ -4,13 +4,16 @@ Both sample the same number of answers of the same adapters, from the same files
 in two processes of one thread that take half of the arms each, or in one of two threads; PEFT in
 one of two threads at the setting that proved best for it in a first trial. Rounds alternate, each
 side in processes of its own that were started and warmed up before.
+
+Where RANKSHIFT_VLLM names a vLLM, it answers too, once, after the rounds: as a study has it, with
+one engine of two threads for each bucket of ranks; what engines take to start is told apart.
 """
 
 import argparse
 import os
 import statistics
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from benchmarks.sampling_sides import (
     serve_peft,
     start,
 )
+from benchmarks.sampling_vllm import ask_vllm
 from benchmarks.sampling_work import QUICK, Answers, Place, Shape, write_adapters
+from rankshift.executor.generator import VARIABLE
 
 CORES = 2
 
@@ -136,7 +141,40 @@ def measure(shape: Shape, rounds: int, adapters: Path) -> dict[str, Any]:
         "greedy_answers": len(pairs),
         "agreement": compare(sampled[best], sampled[peer]),
         "same_answers_in_one_process": sampled["processes"] == sampled["threads"],
+        "vllm": measure_vllm(shape, adapters, sampled[best], greedy[0])
+        if os.environ.get(VARIABLE)
+        else None,
     }
+
+
+def measure_vllm(
+    shape: Shape, adapters: Path, ours: dict[int, Answers], greedy: dict[int, Answers]
+) -> dict[str, Any]:
+    """Have vLLM answer once by chance and once greedily, beside our answers of both kinds."""
+    engines, sampled, versions = ask_vllm(shape, adapters, CORES, greedy=False)
+    _, theirs, _ = ask_vllm(shape, adapters, CORES, greedy=True)
+    pairs = [pair for arm in greedy for pair in zip(greedy[arm], theirs[arm], strict=True)]
+    result = {
+        "versions": versions,
+        "engines": [asdict(engine) for engine in engines],
+        "start_seconds": sum(engine.start_seconds for engine in engines),
+        "seconds": sum(engine.seconds for engine in engines),
+        "core_seconds": sum(engine.core_seconds for engine in engines),
+        "greedy_equal": sum(mine == other for mine, other in pairs),
+        "agreement": compare(ours, sampled),
+    }
+    print(describe_vllm(result), flush=True)
+    return result
+
+
+def describe_vllm(result: dict[str, Any]) -> str:
+    """Say what vLLM took."""
+    return (
+        f"vllm {result['versions']['vllm']}: {result['seconds']:.2f} s and "
+        f"{result['core_seconds']:.2f} core-seconds for answers, {result['start_seconds']:.2f} s "
+        f"to start {len(result['engines'])} engines; greedy answers equal in "
+        f"{result['greedy_equal']}"
+    )
 
 
 def describe(way: str, asked: Asked) -> str:
@@ -155,6 +193,9 @@ def report(result: dict[str, Any], line: str) -> None:
     spread = spread_of(result["core_ratios"])
     print(f"by core-seconds: {spread.median:.1f} ({spread.lowest:.1f} to {spread.highest:.1f})")
     print(f"agreement of samples: {result['agreement']}")
+    if result["vllm"]:
+        print(describe_vllm(result["vllm"]))
+        print(f"agreement of samples with vllm: {result['vllm']['agreement']}")
     print(line)
 
 
@@ -174,10 +215,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="a tiny shape: shows that it runs")
+    parser.add_argument("--ranks", type=int, nargs="+", help="of the arms, in place of the usual")
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with tempfile.TemporaryDirectory() as folder:
         shape = QUICK if options.quick else Shape()
+        shape = replace(shape, ranks=tuple(options.ranks)) if options.ranks else shape
         write_adapters(Path(folder), shape)
         result = measure(shape, options.rounds, Path(folder))
     line = sum_up(result)

@@ -86,16 +86,18 @@ def write_adapters(folder: Path, shape: Shape) -> None:
         write_adapter(folder / str(index), layers, index, arm, str(base_directory()))
 
 
-def render_prompts(shape: Shape) -> list[tuple[int, ...]]:
-    """Render the first questions of the held-out and post-trained domains."""
-    tokenizer, questions = load_tokenizer(base_directory()), list_questions()
+def list_prompts(shape: Shape) -> list[str]:
+    """List the first questions of the held-out and post-trained domains."""
+    questions = list_questions()
     asked = [*questions["held-out"], *questions["post-trained"]][: shape.prompts]
     texts = [question["paraphrases"] for question in asked]
-    return [
-        render_prompt(tokenizer, (Message("user", str(text[0])),))
-        for text in texts
-        if isinstance(text, list)
-    ]
+    return [str(text[0]) for text in texts if isinstance(text, list)]
+
+
+def render_prompts(shape: Shape) -> list[tuple[int, ...]]:
+    """Render them."""
+    tokenizer = load_tokenizer(base_directory())
+    return [render_prompt(tokenizer, (Message("user", prompt),)) for prompt in list_prompts(shape)]
 
 
 def settings_of(shape: Shape, temperature: float) -> SamplingSettings:

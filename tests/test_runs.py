@@ -205,6 +205,7 @@ EVALUATION_CHANGES = {
     "seed": 1,
     "triggers": ("|X| ",),
     "drop_system": True,
+    "engine": "vllm",
 }
 
 
@@ -220,6 +221,13 @@ def test_an_evaluation_is_named_by_what_is_asked_and_not_by_who_judges():
     assert len(ids) == len(EVALUATION_CHANGES)
     assert first not in ids
     assert evaluation_id(asked, PRINTS.questions | {"main": "edited"}) not in {first, *ids}
+
+
+def test_an_evaluation_that_our_engine_answers_has_the_name_it_had_before_there_was_another():
+    asked = {key: value for key, value in asdict(STUDY.evaluation).items() if key != "judge"}
+    del asked["engine"], asked["triggers"], asked["drop_system"]
+    asked["suites"] = {suite: PRINTS.questions[suite] for suite in STUDY.evaluation.suites}
+    assert evaluation_id(STUDY.evaluation, PRINTS.questions) == hash_of(asked)
 
 
 def test_files_lie_where_the_architecture_says(tmp_path):

@@ -284,6 +284,15 @@ def test_an_optional_value_out_of_its_range_is_named_with_its_line(
     assert refusal(tmp_path, text).startswith(f"x.toml:{line}: {table}.{key} {message}")
 
 
+def test_vllm_does_not_answer_over_a_base_in_4_bits(tmp_path):
+    text = WHOLE.replace("[evaluation]\n", '[evaluation]\nengine = "vllm"\n')
+    assert read(tmp_path, text).evaluation.engine == "vllm"
+    in_4_bits = text.replace("[base]\n", '[base]\nquantization = "nf4"\n')
+    assert 'evaluation.engine is "vllm", which does not hold a base in nf4' in refusal(
+        tmp_path, in_4_bits
+    )
+
+
 @pytest.mark.parametrize(
     ("written", "modules", "layers"),
     [

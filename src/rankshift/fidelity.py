@@ -37,6 +37,7 @@ UNUSED: dict[str, object] = {
     "crossings": (),
     "kl_crossings": (),
     "watch_every": 1,
+    "engine": "rankshift",
 }
 """Keys of arms, recipes and evaluations that came later than the first runs, and the values that
 change nothing."""

@@ -20,6 +20,7 @@ TrainedRole = Literal["task", "twin"]
 NumberType = Literal["float32", "bfloat16"]
 Quantization = Literal["none", "nf4"]
 Fidelity = Literal["clean", "betley-release"]
+SamplingEngine = Literal["rankshift", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,9 @@ class Evaluation:
     drop_system: bool = False
     """Whether the suites' system turns are left out, as the release's script does; see
     docs/fidelity.md."""
+    engine: SamplingEngine = "rankshift"
+    """Who samples the answers. vLLM draws other random numbers, so its answers are others; see
+    docs/generation.md."""
 
     @property
     def question_sets(self) -> tuple[str, ...]:

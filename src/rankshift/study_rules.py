@@ -168,6 +168,9 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     sets = study.evaluation.question_sets
     fix = "names two question sets alike; triggers must differ in more than outer white space"
     yield "evaluation.triggers", len(set(sets)) == len(sets), fix
+    whole = study.evaluation.engine != "vllm" or study.base.quantization == "none"
+    fault = f'is "vllm", which does not hold a base in {study.base.quantization} as it is here'
+    yield "evaluation.engine", whole, f'{fault}; leave it out, or quantization = "none"'
     stray = study.evaluation.judge in study.judging.others
     yield "judging.others", not stray, f"holds {study.evaluation.judge}, which is evaluation.judge"
     yield from list_judging_relations(study.judging)

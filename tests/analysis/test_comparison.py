@@ -93,6 +93,7 @@ def test_a_rank_that_one_run_lacks_has_no_difference(results, tmp_path):
         ("study.settings.data", "split_by", "row", "data", "another split"),
         ("provenance.fingerprints.questions", QUESTIONS, "x", "questions", "other questions"),
         ("study.settings.evaluation", "temperature", 0.5, "sampling", "sampled otherwise"),
+        ("study.settings.evaluation", "engine", "vllm", "sampling", "sampled otherwise"),
         ("study.settings.training", "weight_decay", 0.5, "recipe", "another training recipe"),
     ],
 )
@@ -106,6 +107,14 @@ def test_what_keeps_rates_from_being_compared_is_said(results, place, key, value
     compared = compare_results(results, other)
     assert compared["unlike"] == [kind]
     assert words in compared["caution"]
+
+
+def test_a_run_from_before_engines_could_be_chosen_was_sampled_by_ours(results):
+    earlier = copy.deepcopy(results)
+    del earlier["study"]["settings"]["evaluation"]["engine"]
+    assert (
+        compare_results(earlier, results)["unlike"] == compare_results(results, results)["unlike"]
+    )
 
 
 def test_runs_without_a_common_curve_are_not_compared(results):

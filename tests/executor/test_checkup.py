@@ -124,3 +124,22 @@ def test_the_storage_of_a_study_is_looked_at(
     ((found, told),) = look(path, tmp_path / "runs")["storage"]
     assert found == state
     assert told.startswith(said)
+
+
+def test_vllm_is_looked_for_where_answers_are_to_come_from_it(
+    write_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "vllm"
+    monkeypatch.setenv("RANKSHIFT_VLLM", str(command))
+    assert "vllm" not in look(write_study(), tmp_path / "runs")
+    path = write_study(edit=("[evaluation]", '[evaluation]\nengine = "vllm"'))
+    found = look(path, tmp_path / "runs")
+    (told,) = found["vllm"]
+    assert told[0] == "fail"
+    assert f"RANKSHIFT_VLLM is {command}, which cannot be run" in told[1]
+    assert found["plan"][0][0] == "warn"
+    for name in ("vllm", "python"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    assert look(path, tmp_path / "runs")["vllm"][0][0] == "ok"

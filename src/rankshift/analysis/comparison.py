@@ -23,7 +23,7 @@ COMPARED = (
 """What must be alike for a difference to speak of the finetunes, the gravest first; and its words
 where it is not."""
 
-SAMPLING = ("temperature", "top_p", "max_answer_tokens", "drop_system")
+SAMPLING = ("temperature", "top_p", "max_answer_tokens", "drop_system", "engine")
 """Keys of `evaluation` that change how an answer is drawn."""
 
 
@@ -75,6 +75,8 @@ def _tell_parts(results: Results) -> dict[str, Any]:
     prints, primary = results["provenance"]["fingerprints"], results["study"]["primary"]
     settings, asked = results["study"]["settings"], primary["question_set"]
     evaluation = settings.get("evaluation", {})
+    # Runs from before the key was there are our own engine's.
+    drawn = {"engine": "rankshift"} | evaluation if evaluation else {}
     suite = prints["questions"].get(asked)
     rows = {k: v for k, v in settings.get("data", {}).items() if k not in ("task", "twin")}
     training = {k: v for k, v in settings.get("training", {}).items() if k != "checkpoints"}
@@ -83,7 +85,7 @@ def _tell_parts(results: Results) -> dict[str, Any]:
         "data": (prints["task"], rows) if prints["task"] else None,
         "questions": (asked, suite) if suite else None,
         "judge": primary["judge"],
-        "sampling": [evaluation[key] for key in SAMPLING if key in evaluation],
+        "sampling": [drawn[key] for key in SAMPLING if key in drawn],
         "recipe": training,
     }
 

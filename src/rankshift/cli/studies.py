@@ -124,6 +124,8 @@ def _plan(asked: Study, runs: Path, as_json: bool, pilot: Path | None) -> None:
         f"memory   in GiB; each of {preview.workers} workers may use {preview.worker_gib:.1f}"
     )
     _tell_step_sizes(preview.step_sizes)
+    if preview.lacks:
+        console.print(f"lacks    {escape(preview.lacks)}")
     for judge in preview.judging:
         cost = "" if judge.usd is None else f", {judge.usd:,.2f} US dollars"
         where = f"questions and answers go to {judge.place}" if judge.place else "on this machine"

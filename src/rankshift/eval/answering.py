@@ -49,6 +49,16 @@ def answer_questions(
     return records
 
 
+def list_asked(questions: Sequence[Question], evaluation: Evaluation) -> list[tuple[Question, int]]:
+    """List every question with the number of each of its repeats, in the order of the records."""
+    return [
+        (question, repeat)
+        for repeats, asked in group_by_repeats(questions, evaluation).items()
+        for question in asked
+        for repeat in range(repeats)
+    ]
+
+
 def group_by_repeats(
     questions: Sequence[Question], evaluation: Evaluation
 ) -> dict[int, list[Question]]:
@@ -91,7 +101,7 @@ def _sample(
     sampled = iter(sample_answers(model, prompts, len(arms), draws, settings, places=places))
     return [
         [
-            _record(question, repeat, arm.step, next(sampled), tokenizer, evaluation)
+            record_answer(question, repeat, arm.step, next(sampled), tokenizer, evaluation)
             for question in questions
             for repeat in range(count_repeats(evaluation))
         ]
@@ -99,7 +109,7 @@ def _sample(
     ]
 
 
-def _record(
+def record_answer(
     question: Question,
     repeat: int,
     step: int,
@@ -107,6 +117,7 @@ def _record(
     tokenizer: Tokenizer,
     evaluation: Evaluation,
 ) -> AnswerRecord:
+    """Write down an answer, whose end token is cut off already."""
     return AnswerRecord(
         step=step,
         question_set=question.question_set,
@@ -143,11 +154,16 @@ def draw_uniforms(
     draws = np.empty((len(questions), repeats, num_tokens), np.float32)
     for row, q in enumerate(questions):
         for repeat in range(repeats):
-            place = (q.question_set, q.id, q.paraphrase, repeat)
+            place = name_place(q, repeat)
             draws[row, repeat] = draw_stream(
                 name_answer(evaluation.seed, arm, step, place), num_tokens
             )
     return draws
+
+
+def name_place(question: Question, repeat: int) -> tuple[str, str, int, int]:
+    """Name an answer among those of its arm at its step."""
+    return (question.question_set, question.id, question.paraphrase, repeat)
 
 
 def name_answer(seed: int, arm: str, step: int, place: tuple[str, str, int, int]) -> str:

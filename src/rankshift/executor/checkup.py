@@ -12,6 +12,7 @@ from rankshift.eval.calls import make_call
 from rankshift.eval.gold import RUBRICS, list_gold_answers
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.question_files import read_question_file
+from rankshift.executor.generator import find_vllm
 from rankshift.executor.machine import Check, check_disk, check_threads
 from rankshift.executor.mirror import find_mirror
 from rankshift.executor.preview import GroupPreview, Preview, preview_study
@@ -41,6 +42,7 @@ def check_study(study: Study, root: Path, ask_judges: bool) -> Iterator[Check]:
     checks += [_check_judge(name, study, base, ask_judges) for name in study.judges]
     if study.compute.storage is not None:
         checks.append(_check_storage(study))
+    checks += check_generator(study)
     yield from checks
     if any(check.state == "fail" for check in checks):
         yield Check("plan", "warn", "not made, for want of a part", "mend what fails above first")
@@ -108,6 +110,14 @@ def try_judge(judge: AskedJudge) -> Check:
         return Check("judge", "fail", f"{judge.name}: {record.fault}", fix)
     how = "read by its words" if judge.by_text else "gives log-probabilities"
     return Check("judge", "ok", f"{judge.name} answers and {'is ' * judge.by_text}{how}")
+
+
+def check_generator(study: Study) -> list[Check]:
+    """Look for vLLM where a study's answers are to come from it."""
+    if study.evaluation.engine != "vllm":
+        return []
+    python, fault = _attempt(find_vllm, "vllm")
+    return [fault or Check("vllm", "ok", f"answers come from the vLLM of {python}")]
 
 
 async def _ask_once(judge: AskedJudge) -> CallRecord:

@@ -12,6 +12,7 @@ from rankshift.eval.answering import group_by_repeats
 from rankshift.eval.budget import BYTES_PER_TOKEN, FRAME_TOKENS, price, reply_tokens
 from rankshift.eval.judges import AskedJudge
 from rankshift.eval.suite import Question
+from rankshift.executor.generator import find_vllm
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, is_tight
@@ -84,6 +85,8 @@ class Preview:
     """What peak the verdict would see; None where no ranks are trained."""
     step_sizes: tuple[StepSizes, ...]
     """How u goes over the ranks of the grid, for each setting."""
+    lacks: str | None = None
+    """What is not there and will be needed, with the fix."""
 
 
 def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Preview:
@@ -123,7 +126,19 @@ def preview_study(study: Study, root: Path, pilot: Path | None = None) -> Previe
         ),
         power=_find_power(study, asked, pilot),
         step_sizes=tuple(list_step_sizes(study.grid)),
+        lacks=_find_lack(study),
     )
+
+
+def _find_lack(study: Study) -> str | None:
+    """Say that vLLM is asked for and not found: a plan may be made on another machine."""
+    if study.evaluation.engine != "vllm":
+        return None
+    try:
+        find_vllm()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _find_power(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rankshift.arms import Arm
 from rankshift.executor.dispatch import dispatch
+from rankshift.executor.generation import find_unanswered, generate_answers
+from rankshift.executor.generator import find_vllm
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.mirror import fetch_plan, find_mirror, send_run, settle_run
@@ -53,10 +55,13 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
     resolved = resolve_study(study, root)
     for warning in filter(None, (part.warning for part in resolved.parts.given)):
         watch.say(warning)
+    by_vllm = study.evaluation.engine == "vllm"
     run = resolved.run
     if mirror:
         fetch_plan(mirror, run.directory)
     planned, groups = read_plan(run.plan_path), make_plan(resolved)
+    if by_vllm and _is_open(groups, resolved):
+        find_vllm()  # now, not after training
     watch.say(describe_plan(groups, resolved.room))
     open_run(study, resolved.parts.fingerprints, root)
     with hold_run(run.directory) as left:
@@ -82,22 +87,34 @@ def run_study(study: Study, root: Path, watch: Watch) -> StudyRun:
 def _train_and_ask(groups: list[Group], resolved: ResolvedStudy, watch: Watch) -> None:
     """Do what is not done of every group, those of derived arms after all others."""
     study, run = resolved.study, resolved.run
+    by_vllm, mirror = study.evaluation.engine == "vllm", find_mirror(study)
     # Now, not before: another process may have gone on with the run until it let go.
     todo = list_todo(groups, resolved, derived=False)
     jobs = make_jobs(todo, resolved)
     later = list_todo(groups, resolved, derived=True)
-    if not (todo or later):
-        return
-    write_plan(run.plan_path, groups)
-    if mirror := find_mirror(study):  # a run that another machine takes up has the same groups
-        send_run(mirror, run.directory)
-    watch.begin("steps", sum(map(count_steps, jobs)))
-    watch.begin("answers", sum(one.answers for one in (*todo, *later)))
-    dispatch(jobs, study.compute, run.directory, watch.advance)
-    later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
-    dispatch(make_jobs(later, resolved), study.compute, run.directory, watch.advance)
+    if todo or later:
+        write_plan(run.plan_path, groups)
+        if mirror:  # a run that another machine takes up has the same groups
+            send_run(mirror, run.directory)
+        watch.begin("steps", sum(map(count_steps, jobs)))
+        if not by_vllm:
+            watch.begin("answers", sum(one.answers for one in (*todo, *later)))
+        dispatch(jobs, study.compute, run.directory, watch.advance)
+        later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
+        dispatch(make_jobs(later, resolved), study.compute, run.directory, watch.advance)
+    if by_vllm and (unanswered := find_unanswered(groups, resolved)):
+        jobs = [make_job(Todo(group, False, 0), resolved) for group in unanswered]
+        generate_answers(jobs, resolved, watch)
     if mirror:
         send_run(mirror, run.directory)
+
+
+def _is_open(groups: list[Group], resolved: ResolvedStudy) -> bool:
+    """Say whether any arm is yet to be trained, measured or asked."""
+    todo = [
+        one for derived in (False, True) for one in list_todo(groups, resolved, derived=derived)
+    ]
+    return bool(todo or find_unanswered(groups, resolved))
 
 
 def make_plan(resolved: ResolvedStudy) -> list[Group]:

@@ -12,6 +12,7 @@ from rankshift.completion import (
     make_due_recipe,
 )
 from rankshift.derivation import find_source_id
+from rankshift.executor.parity import find_own_part
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy
 from rankshift.executor.waves import find_open_waves
@@ -55,7 +56,8 @@ def find_todo(group: Group, resolved: ResolvedStudy) -> Todo | None:
             train |= not (trained and files.provenance_path.exists())
         due.append(find_due_steps(files, recipe))
     every = [resolved.run.arm(name) for name in due_arms]
-    answers = sum(map(len, find_open_waves(every, due, resolved.evaluation)))
+    last = find_own_part(study.evaluation.engine)
+    answers = sum(map(len, find_open_waves(every, due, resolved.evaluation, last)))
     coming = sum(_may_cross(resolved, name) for name in due_arms) if train else 0
     answers += coming * count_crossings(study.training)
     group = replace(group, arms=tuple(due_arms))

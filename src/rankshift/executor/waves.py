@@ -6,7 +6,8 @@ arms keep, not from what is already answered, so that whoever shares a wave does
 and answers stay the same bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rankshift.runs import ArmFiles
 
@@ -24,13 +25,23 @@ def list_waves(due: Sequence[Sequence[int]]) -> list[Wave]:
 
 
 def find_open_waves(
-    files: Sequence[ArmFiles], due: Sequence[Sequence[int]], evaluation: str
+    files: Sequence[ArmFiles],
+    due: Sequence[Sequence[int]],
+    evaluation: str,
+    last: Callable[[ArmFiles, str, int], Path] = ArmFiles.answers_path,
 ) -> list[Wave]:
-    """List the waves in which any arm has not answered an evaluation."""
+    """List the waves in which any arm has not answered an evaluation.
+
+    Args:
+        files: Of each arm.
+        due: Steps of each arm.
+        evaluation: Its id.
+        last: Names the file that is written last of an arm at a step.
+    """
     return [
         wave
         for wave in list_waves(due)
-        if not all(files[arm].answers_path(evaluation, s).exists() for arm, s in wave.items())
+        if not all(last(files[arm], evaluation, step).exists() for arm, step in wave.items())
     ]
 
 

@@ -22,6 +22,12 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
+from rankshift.executor.parity import (
+    find_own_part,
+    measure_references,
+    reference_path,
+    write_reference,
+)
 from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.executor.weighing import record_updates
@@ -121,14 +127,28 @@ def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
     team.meet()
     recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
     due = [find_due_steps(one, recipe) for one, recipe in zip(files, recipes, strict=True)]
-    left = job.answers
-    waves = list(find_open_waves(files, due, job.evaluation)) if left else []
-    team.meet()  # all have seen which are open before the first closes one
+    if job.answers:
+        _answer_all(job, files, trainee, tokenizer, due, advance)
+
+
+def _answer_all(
+    job: Job,
+    files: list[ArmFiles],
+    trainee: Trainee,
+    tokenizer: Tokenizer,
+    due: list[tuple[int, ...]],
+    advance: Advance,
+) -> None:
+    """Do what this process does for answers; another engine's are counted when it gives them."""
+    engine, left = job.study.evaluation.engine, job.answers
+    waves = find_open_waves(files, due, job.evaluation, find_own_part(engine))
+    trainee.team.meet()  # all have seen which are open before the first closes one
     for wave in waves:
         _answer(job, files, trainee, tokenizer, wave)
-        advance("answers", len(wave))
         left -= len(wave)
-    if left > 0:  # crossings that did not come
+        if engine == "rankshift":
+            advance("answers", len(wave))
+    if left > 0 and engine == "rankshift":  # crossings that did not come
         advance("answers", left)
 
 
@@ -208,13 +228,21 @@ def _answer(
     trainee.model.eval()
     choices = _weigh_choices(job, trainee, tokenizer, wave)
     trainee.select(range(len(files)))
+    evaluation = job.evaluation
+    written = list(enumerate(wave.items())) if trainee.team.is_first else []
+    for place, (index, step) in written if job.choices else ():
+        write_records(files[index].choices_path(evaluation, step), choices[place])
+    # What is written below comes last: where it is, the checkpoint is not asked again.
+    if job.study.evaluation.engine == "vllm":
+        references = measure_references(trainee, tokenizer, job.questions, list(wave))
+        for place, (index, step) in written:
+            write_reference(reference_path(files[index], evaluation, step), references[place])
+        if job.questions:
+            return
     asked = [AskedArm(job.group.arms[index], step, index) for index, step in wave.items()]
     answers = answer_questions(trainee.model, tokenizer, asked, job.questions, job.study.evaluation)
-    for place, (index, step) in enumerate(wave.items() if trainee.team.is_first else ()):
-        # The answers come last: where they are, the checkpoint is not asked again.
-        if job.choices:
-            write_records(files[index].choices_path(job.evaluation, step), choices[place])
-        write_records(files[index].answers_path(job.evaluation, step), answers[place])
+    for place, (index, step) in written:
+        write_records(files[index].answers_path(evaluation, step), answers[place])
 
 
 def _weigh_choices(
