@@ -180,7 +180,8 @@ def test_ten_random_kills_of_two_workers_lose_nothing_and_double_nothing(
             moved.wait()  # so that a group comes further between two losses
             moved.clear()
             sleep(chance.random())
-            workers = find_processes("ray::group", head.pid)
+            # One that was killed may be listed a little longer.
+            workers = [pid for pid in find_processes("ray::group", head.pid) if pid not in killed]
             if workers:
                 victim = chance.choice(workers)
                 os.kill(victim, signal.SIGKILL)
@@ -189,7 +190,7 @@ def test_ten_random_kills_of_two_workers_lose_nothing_and_double_nothing(
     threading.Thread(target=kill, daemon=True).start()
     watch = Watch(totals.__setitem__, advance, lambda _: None)
     on_ray = run_here(path, tmp_path / "ray", "ray", watch)
-    assert len(set(killed)) == 10
+    assert len(killed) == 10
     assert list_files(on_ray) == list_files(here)
     assert told == {kind: totals[kind] for kind in told}
 

@@ -76,8 +76,6 @@ def connect(needs: Iterable[Needs], workers: int) -> Iterator[Any]:
         UserError: The address is Ray Client's, or no node could ever run some task.
         WorkError: There is no cluster at the address.
     """
-    os.environ.update(QUIET)
-    ray = importlib.import_module("ray")
     asked, address = list(needs), os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise UserError(
@@ -92,6 +90,8 @@ def connect(needs: Iterable[Needs], workers: int) -> Iterator[Any]:
         if "RAY_AUTH_MODE" not in os.environ:  # else Ray would leave a token in the user's home
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         here |= {"object_store_memory": STORE_BYTES, "include_dashboard": False}
+    os.environ.update(QUIET)
+    ray = importlib.import_module("ray")  # it reads its variables once, when it is loaded
     try:
         ray.init(address, log_to_driver=False, logging_level="error", **here)
     except (ConnectionError, TimeoutError) as error:
