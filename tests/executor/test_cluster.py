@@ -165,7 +165,7 @@ def test_a_study_has_the_same_bits_on_ray_and_here_and_others_by_rounding_in_oth
 def test_ten_random_kills_of_two_workers_lose_nothing_and_double_nothing(
     write_study, tmp_path: Path, head: subprocess.Popen
 ):
-    path = write_study(workers=2, steps=12)
+    path = write_study(workers=2, steps=32)  # longer than ten lives
     here = run_here(path, tmp_path / "here")
     chance, killed, moved = random.Random(6), [], threading.Event()
     totals, told = {}, {"steps": 0, "answers": 0}
