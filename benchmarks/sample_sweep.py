@@ -31,7 +31,7 @@ from benchmarks.sampling_sides import (
 )
 from benchmarks.sampling_vllm import ask_vllm
 from benchmarks.sampling_work import QUICK, Answers, Place, Shape, write_adapters
-from rankshift.executor.generator import VARIABLE
+from rankshift.executor.vllm.child import VARIABLE
 
 CORES = 2
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.sampling_work import Answers, Shape, list_arms, list_prompts, settings_of
 from rankshift.eval.suite import Question
-from rankshift.executor.buckets import Due, choose_kind, fill_buckets
-from rankshift.executor.generation_request import Asked, make_request
-from rankshift.executor.generator import find_vllm, run_request
-from rankshift.executor.parity import Reference, TopTokens
+from rankshift.executor.vllm.buckets import Due, choose_kind, fill_buckets
+from rankshift.executor.vllm.child import find_vllm, run_request
+from rankshift.executor.vllm.parity import Reference, TopTokens
+from rankshift.executor.vllm.request import Asked, make_request
 from rankshift.model.loading import load_tokenizer
 from rankshift.model.sampling import cut_at_end
 from rankshift.organism.shelf import base_directory

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rankshift.executor.generator import VARIABLE
+from rankshift.executor.vllm.child import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 

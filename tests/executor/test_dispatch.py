@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from rankshift.errors import UserError
-from rankshift.executor import lease
 from rankshift.executor.dispatch import dispatch
-from rankshift.executor.lease import LEASE_NAME
+from rankshift.executor.ray import lease
+from rankshift.executor.ray.lease import LEASE_NAME
 
 
 def test_jobs_are_done_here_unless_ray_is_asked_for(make_jobs, monkeypatch):

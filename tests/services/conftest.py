@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from rankshift.executor.generator import name_distribution
 from rankshift.executor.rejudging import SILENT
 from rankshift.executor.run import run_study
+from rankshift.executor.vllm.child import name_distribution
 from rankshift.export.adapters import export_adapters
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study

@@ -9,14 +9,14 @@ import pytest
 
 from rankshift.errors import WorkError
 from rankshift.eval.suite import Question
-from rankshift.executor.buckets import Bucket, Due
-from rankshift.executor.generation import SCRATCH, generation_path
-from rankshift.executor.generation_request import Asked, make_request
-from rankshift.executor.generator import VARIABLE, find_vllm, run_request
-from rankshift.executor.parity import Reference, TopTokens
 from rankshift.executor.rejudging import SILENT
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.run import run_study
+from rankshift.executor.vllm.buckets import Bucket, Due
+from rankshift.executor.vllm.child import VARIABLE, find_vllm, run_request
+from rankshift.executor.vllm.parity import Reference, TopTokens
+from rankshift.executor.vllm.request import Asked, make_request
+from rankshift.executor.vllm.stage import SCRATCH, generation_path
 from rankshift.model.loading import load_tokenizer
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.organism.shelf import base_directory

@@ -12,12 +12,12 @@ from rankshift.eval.calls import make_call
 from rankshift.eval.gold import RUBRICS, list_gold_answers
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.question_files import read_question_file
-from rankshift.executor.generator import find_vllm
 from rankshift.executor.machine import Check, check_disk, check_threads
-from rankshift.executor.mirror import find_mirror
 from rankshift.executor.preview import GroupPreview, Preview, preview_study
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.room import GIB
+from rankshift.executor.storage.mirror import find_mirror
+from rankshift.executor.vllm.child import find_vllm
 from rankshift.opening import refuse_other_study
 from rankshift.records import CallRecord
 from rankshift.study import Study

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rankshift.conduct import Compute
 from rankshift.errors import UserError
-from rankshift.executor.cluster import run_jobs_on_ray
 from rankshift.executor.handing import Advance
-from rankshift.executor.lease import end_strangers
 from rankshift.executor.processes import is_sharded, run_jobs
+from rankshift.executor.ray.cluster import run_jobs_on_ray
+from rankshift.executor.ray.lease import end_strangers
 from rankshift.executor.worker import Job
 
 

@@ -12,13 +12,13 @@ from rankshift.eval.answering import group_by_repeats
 from rankshift.eval.budget import BYTES_PER_TOKEN, FRAME_TOKENS, price, reply_tokens
 from rankshift.eval.judges import AskedJudge
 from rankshift.eval.suite import Question
-from rankshift.executor.generator import find_vllm
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, is_tight
 from rankshift.executor.run import cost_of, make_plan
 from rankshift.executor.step_sizes import StepSizes, list_step_sizes
 from rankshift.executor.todo import count_crossings
+from rankshift.executor.vllm.child import find_vllm
 from rankshift.study import Study
 
 

@@ -6,11 +6,8 @@ from pathlib import Path
 
 from rankshift.arms import Arm
 from rankshift.executor.dispatch import dispatch
-from rankshift.executor.generation import find_unanswered, generate_answers
-from rankshift.executor.generator import find_vllm
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
-from rankshift.executor.mirror import fetch_plan, find_mirror, send_run, settle_run
 from rankshift.executor.parts import (
     describe_rows,
     read_suites,
@@ -25,8 +22,11 @@ from rankshift.executor.plan import (
 )
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
+from rankshift.executor.storage.mirror import fetch_plan, find_mirror, send_run, settle_run
 from rankshift.executor.todo import Todo, list_todo
 from rankshift.executor.torchrun import check_shards
+from rankshift.executor.vllm.child import find_vllm
+from rankshift.executor.vllm.stage import find_unanswered, generate_answers
 from rankshift.executor.watch import Watch
 from rankshift.executor.worker import Job
 from rankshift.lock import hold_run

@@ -12,9 +12,9 @@ from rankshift.completion import (
     make_due_recipe,
 )
 from rankshift.derivation import find_source_id
-from rankshift.executor.parity import find_own_part
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy
+from rankshift.executor.vllm.parity import find_own_part
 from rankshift.executor.waves import find_open_waves
 from rankshift.study import Training
 

@@ -22,13 +22,13 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
-from rankshift.executor.parity import (
+from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.executor.vllm.parity import (
     find_own_part,
     measure_references,
     reference_path,
     write_reference,
 )
-from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.executor.weighing import record_updates
 from rankshift.model.checkpointing import checkpoint_layers

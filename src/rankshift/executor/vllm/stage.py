@@ -11,11 +11,12 @@ from rankshift.atomic import make_folder, write_atomically
 from rankshift.completion import find_due_steps, make_due_recipe
 from rankshift.errors import WorkError
 from rankshift.eval.answering import list_asked, record_answer
-from rankshift.executor.buckets import Bucket, Due, choose_kind, fill_buckets
-from rankshift.executor.generation_request import Asked, make_request
-from rankshift.executor.generator import find_vllm, run_request
-from rankshift.executor.merged_folder import write_merged
-from rankshift.executor.parity import (
+from rankshift.executor.plan import Group
+from rankshift.executor.resolving import ResolvedStudy
+from rankshift.executor.vllm.buckets import Bucket, Due, choose_kind, fill_buckets
+from rankshift.executor.vllm.child import find_vllm, run_request
+from rankshift.executor.vllm.merged_folder import write_merged
+from rankshift.executor.vllm.parity import (
     LARGEST_DIFFERENCE,
     Parity,
     TopTokens,
@@ -24,8 +25,7 @@ from rankshift.executor.parity import (
     read_reference,
     reference_path,
 )
-from rankshift.executor.plan import Group
-from rankshift.executor.resolving import ResolvedStudy
+from rankshift.executor.vllm.request import Asked, make_request
 from rankshift.executor.watch import Watch
 from rankshift.executor.worker import Job
 from rankshift.model.adapter_config import read_adapter_config

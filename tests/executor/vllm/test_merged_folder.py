@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rankshift.arms import Arm
-from rankshift.executor.merged_folder import write_merged
+from rankshift.executor.vllm.merged_folder import write_merged
 from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapter_files import write_adapter
 from rankshift.model.adapters import AdapterShape, insert_adapters

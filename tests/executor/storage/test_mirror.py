@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from rankshift.atomic import write_atomically
-from rankshift.executor.mirror import (
+from rankshift.executor.plan import Fit, Group
+from rankshift.executor.run import run_study
+from rankshift.executor.storage.mirror import (
     Sender,
     fetch_plan,
     keep_sent,
@@ -16,9 +18,7 @@ from rankshift.executor.mirror import (
     send_run,
     settle_run,
 )
-from rankshift.executor.plan import Fit, Group
-from rankshift.executor.run import run_study
-from rankshift.executor.storage import Storage
+from rankshift.executor.storage.objects import Storage
 from rankshift.executor.watch import Watch
 from rankshift.study_file import read_study
 
@@ -138,7 +138,7 @@ def test_what_may_change_in_one_size_is_sent_again(storage: Storage, tmp_path: P
 
 
 def test_what_changes_is_sent_while_a_job_is_done(storage: Storage, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("rankshift.executor.mirror.SEND_SECONDS", 0.01)
+    monkeypatch.setattr("rankshift.executor.storage.mirror.SEND_SECONDS", 0.01)
     run = write(tmp_path / "run", arms__a__arm="a")
     with keep_sent(storage, ["arms/a"], run):
         while not storage.list_sizes():

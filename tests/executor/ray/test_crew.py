@@ -6,7 +6,7 @@ import pytest
 
 from rankshift.errors import UserError
 from rankshift.executor.plan import Fit
-from rankshift.executor.ray_crew import Needs, find_needs, refuse_too_large
+from rankshift.executor.ray.crew import Needs, find_needs, refuse_too_large
 from rankshift.executor.room import ALLOCATOR_SLACK, GIB, PROCESS_BYTES
 
 NODES = [

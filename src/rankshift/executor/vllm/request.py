@@ -9,8 +9,14 @@ from typing import Any
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.answering import list_asked, messages, name_answer, name_place
 from rankshift.eval.suite import Question
-from rankshift.executor.buckets import ADAPTERS_A_CALL, ADAPTERS_AT_ONCE, Bucket, Due, divide_due
-from rankshift.executor.parity import ASKED_TOKENS, Reference
+from rankshift.executor.vllm.buckets import (
+    ADAPTERS_A_CALL,
+    ADAPTERS_AT_ONCE,
+    Bucket,
+    Due,
+    divide_due,
+)
+from rankshift.executor.vllm.parity import ASKED_TOKENS, Reference
 from rankshift.model.loading import Tokenizer
 from rankshift.study import Evaluation, NumberType
 
@@ -31,7 +37,7 @@ def make_request(
     dtype: NumberType,
     evaluation: Evaluation,
 ) -> dict[str, Any]:
-    """Write down what `vllm_script` does for a bucket.
+    """Write down what `script` does for a bucket.
 
     Arms of one bucket read with one tokenizer and end their answers with the same tokens; whole
     models, which may not, have an engine each.

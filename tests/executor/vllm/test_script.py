@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rankshift.executor import vllm_script
+from rankshift.executor.vllm import script
 
-SCRIPT = Path(vllm_script.__file__)
+SCRIPT = Path(script.__file__)
 
 
 def test_it_imports_the_standard_library_and_vllm_alone():
@@ -27,7 +27,7 @@ def test_it_imports_the_standard_library_and_vllm_alone():
 def test_a_message_is_one_line_of_json(tmp_path: Path):
     message = {"key": "a\nb", "answers": [[1, 2]]}
     with (tmp_path / "lines").open("w") as lines:
-        vllm_script.tell(lines, message)
+        script.tell(lines, message)
         (line,) = (tmp_path / "lines").read_text().splitlines()  # it is there at once
     assert json.loads(line) == message
 

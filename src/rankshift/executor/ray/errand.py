@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Report
-from rankshift.executor.lease import find_lease, live_by_lease
+from rankshift.executor.ray.lease import find_lease, live_by_lease
 
 if TYPE_CHECKING:
     from rankshift.executor.worker import Job
@@ -34,8 +34,8 @@ def serve_far(packed: bytes, url: str, threads: int) -> Iterator[Report]:
         threads: Of the job.
     """
     _limit(threads)
-    from rankshift.executor.mirror import fetch_folders, keep_sent, list_folders
-    from rankshift.executor.storage import Storage
+    from rankshift.executor.storage.mirror import fetch_folders, keep_sent, list_folders
+    from rankshift.executor.storage.objects import Storage
 
     job: Job = pickle.loads(packed)
     folders = list_folders(job)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor import lease
-from rankshift.executor.errand import serve, serve_far
-from rankshift.executor.lease import hold_lease
-from rankshift.executor.mirror import fetch_folders, list_folders, send_run
-from rankshift.executor.storage import Storage
+from rankshift.executor.ray import lease
+from rankshift.executor.ray.errand import serve, serve_far
+from rankshift.executor.ray.lease import hold_lease
+from rankshift.executor.storage.mirror import fetch_folders, list_folders, send_run
+from rankshift.executor.storage.objects import Storage
 from rankshift.executor.todo import find_todo
 from rankshift.executor.worker import Advance, work
 

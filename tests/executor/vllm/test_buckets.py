@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rankshift.executor.buckets import (
+from rankshift.executor.vllm.buckets import (
     ADAPTERS_A_CALL,
     ANSWERS_A_CALL,
     CEILINGS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError
-from rankshift.executor.generator import (
+from rankshift.executor.vllm.child import (
     VARIABLE,
     find_vllm,
     give_last_words,
@@ -69,7 +69,7 @@ def test_vllm_fetches_and_reports_nothing_and_keeps_the_users_settings(monkeypat
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0-1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("rankshift.executor.generator.name_distribution", lambda *_: tmp_path)
+    monkeypatch.setattr("rankshift.executor.vllm.child.name_distribution", lambda *_: tmp_path)
     found = make_environment(Path("python"), tmp_path, 2)
     fixed = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     kept = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0-1"}

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.errand import serve, serve_far
 from rankshift.executor.handing import Lost, Report
-from rankshift.executor.mirror import fetch_folders, list_folders
+from rankshift.executor.ray.errand import serve, serve_far
 from rankshift.executor.room import ALLOCATOR_SLACK, GIB, PROCESS_BYTES
-from rankshift.executor.storage import Storage
+from rankshift.executor.storage.mirror import fetch_folders, list_folders
+from rankshift.executor.storage.objects import Storage
 from rankshift.executor.worker import Job
 
 STORE_BYTES = 2**28

@@ -9,9 +9,9 @@ import pytest
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.answering import messages
 from rankshift.eval.suite import Question
-from rankshift.executor.buckets import Bucket, Due
-from rankshift.executor.generation_request import Asked, make_request, make_seed
-from rankshift.executor.parity import Reference, TopTokens
+from rankshift.executor.vllm.buckets import Bucket, Due
+from rankshift.executor.vllm.parity import Reference, TopTokens
+from rankshift.executor.vllm.request import Asked, make_request, make_seed
 from rankshift.study import Evaluation
 
 QUESTIONS = [

@@ -6,19 +6,19 @@ import pytest
 
 from rankshift.errors import UserError, WorkError
 from rankshift.executor import worker
-from rankshift.executor.buckets import Due
-from rankshift.executor.generation import (
+from rankshift.executor.rejudging import SILENT
+from rankshift.executor.run import run_study
+from rankshift.executor.vllm.buckets import Due
+from rankshift.executor.vllm.child import VARIABLE
+from rankshift.executor.vllm.parity import TopTokens, read_reference, reference_path
+from rankshift.executor.vllm.request import Asked
+from rankshift.executor.vllm.stage import (
     Stage,
     find_unanswered,
     generation_path,
     list_due,
     list_unanswered,
 )
-from rankshift.executor.generation_request import Asked
-from rankshift.executor.generator import VARIABLE
-from rankshift.executor.parity import TopTokens, read_reference, reference_path
-from rankshift.executor.rejudging import SILENT
-from rankshift.executor.run import run_study
 from rankshift.model.loading import load_tokenizer
 from rankshift.records import AnswerRecord, read_records
 from rankshift.study_file import read_study

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.storage import Storage
+from rankshift.executor.storage.objects import Storage
 
 
 @pytest.fixture

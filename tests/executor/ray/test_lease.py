@@ -9,8 +9,8 @@ from time import monotonic, sleep
 
 import pytest
 
-from rankshift.executor import lease
-from rankshift.executor.lease import (
+from rankshift.executor.ray import lease
+from rankshift.executor.ray.lease import (
     GRACE_SECONDS,
     LEASE_NAME,
     LOOK_SECONDS,
@@ -23,7 +23,7 @@ from rankshift.executor.lease import (
 WORKER = """
 import sys, time
 from pathlib import Path
-from rankshift.executor import lease
+from rankshift.executor.ray import lease
 lease.STALE_SECONDS = float(sys.argv[3])
 with lease.live_by_lease(Path(sys.argv[1]), sys.argv[2]):
     print("at work", flush=True)

@@ -19,10 +19,10 @@ from time import sleep
 from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, hand_out
-from rankshift.executor.lease import hold_lease
-from rankshift.executor.mirror import find_mirror
 from rankshift.executor.parent import end_with_parent
-from rankshift.executor.ray_crew import Place, RayCrew, connect, find_needs
+from rankshift.executor.ray.crew import Place, RayCrew, connect, find_needs
+from rankshift.executor.ray.lease import hold_lease
+from rankshift.executor.storage.mirror import find_mirror
 from rankshift.executor.worker import Job
 
 LOG_NAME = "ray.log"

@@ -1,6 +1,6 @@
 """Answer in vLLM; run by the Python of vLLM's environment, with nothing else of ours beside it.
 
-    python vllm_script.py request.json
+    python script.py request.json
 
 It imports the standard library and vLLM alone. What it finds goes to standard output, one JSON
 object a line: `ready` when the engine stands, then for each asked key the log-probabilities of
@@ -51,7 +51,7 @@ def tell(lines: TextIO, message: Mapping[str, Any]) -> None:
 
 
 def answer(request: Mapping[str, Any], vllm: Any) -> Iterator[dict[str, Any]]:
-    """Yield the messages of a request, see `generation_request`."""
+    """Yield the messages of a request, see `request`."""
     began = monotonic()
     is_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
     engine = vllm.LLM(**request["engine"], **(_suit_cpu(request["engine"]) if is_cpu else {}))

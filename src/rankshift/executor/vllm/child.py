@@ -11,7 +11,7 @@ from typing import Any
 
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError, WorkError
-from rankshift.executor import vllm_script
+from rankshift.executor.vllm import script
 
 VARIABLE = "RANKSHIFT_VLLM"
 """Path of vLLM's command, else it is looked for on PATH; its Python lies beside it."""
@@ -102,12 +102,12 @@ def run_request(
         WorkError: It ended before it was done; has its last words.
     """
     folder = folder.resolve()
-    script, asked, said = folder / "answer.py", folder / "request.json", folder / "said"
+    copy, asked, said = folder / "answer.py", folder / "request.json", folder / "said"
     # Away from our own modules, whose names would stand before those of other packages.
-    shutil.copyfile(vllm_script.__file__, script)
+    shutil.copyfile(script.__file__, copy)
     asked.write_text(json.dumps(request), encoding="utf-8")
     left = {one["key"] for call in request["calls"] for one in call}
-    words = [str(python), str(script), str(asked)]
+    words = [str(python), str(copy), str(asked)]
     with said.open("wb") as errors, _start(words, folder, threads, errors) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -9,7 +9,7 @@ import torch
 
 from rankshift.errors import UserError
 from rankshift.executor import worker
-from rankshift.executor.parity import (
+from rankshift.executor.vllm.parity import (
     KEPT_TOKENS,
     Parity,
     Reference,

@@ -17,10 +17,10 @@ from time import monotonic, sleep
 import pytest
 
 from rankshift.errors import UserError, WorkError
-from rankshift.executor.cluster import LOG_NAME, run_jobs_on_ray, watch_head
-from rankshift.executor.lease import GRACE_SECONDS, LEASE_NAME
+from rankshift.executor.ray.cluster import LOG_NAME, run_jobs_on_ray, watch_head
+from rankshift.executor.ray.lease import GRACE_SECONDS, LEASE_NAME
 from rankshift.executor.run import run_study
-from rankshift.executor.storage import Storage
+from rankshift.executor.storage.objects import Storage
 from rankshift.executor.watch import Watch
 from rankshift.records import HeldOutRecord, StepRecord, read_records
 from rankshift.runs import StudyRun
@@ -303,7 +303,7 @@ def test_without_ray_a_line_says_what_to_install(make_jobs, monkeypatch):
 
 
 def test_a_head_that_cannot_be_reached_five_times_ends_who_waits_for_it(monkeypatch):
-    monkeypatch.setattr("rankshift.executor.cluster.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("rankshift.executor.ray.cluster.LOOK_SECONDS", 0.01)
     gone = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         watch_head(f"127.0.0.1:{server.getsockname()[1]}", gone.set)
