@@ -151,7 +151,7 @@ def test_an_adapter_that_vllm_computes_otherwise_is_refused_by_name(asked, write
 
 def test_when_vllm_fails_its_last_words_are_kept_and_told(tmp_path: Path):
     request = {
-        "engine": {"model": str(tmp_path / "nothing"), "trust_remote_code": False},
+        "engine": {"model": str(tmp_path / "nothing"), "max_model_len": 64},
         "calls": [[{"key": "a-4"}]],
     }
     log = tmp_path / "vllm.log"
