@@ -21,6 +21,11 @@ def is_plain_address(url: str) -> bool:
     return known and not any(c.isspace() for c in url) and "@" not in url and not parts.query
 
 
+def is_storage_address(url: str) -> bool:
+    """Say the same of an address of object storage, whatever its protocol."""
+    return re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s@?]+", url) is not None
+
+
 MOST_ROWS = 10**9
 """Rows of all steps of an arm: their order is drawn before the first, 8 bytes each."""
 
@@ -140,6 +145,11 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "judging.base_url",
         lambda url: is_plain_address(url),
         'an address such as "http://127.0.0.1:8000/v1", with no key in it',
+    ),
+    (
+        "compute.storage",
+        lambda url: is_storage_address(url),
+        'a URL such as "s3://bucket/folder", with no key in it',
     ),
     ("evaluation.temperature", lambda heat: heat >= 0, "0 (greedy) or more"),
     ("evaluation.top_p", lambda share: 0 < share <= 1, "above 0 and at most 1"),

@@ -142,6 +142,23 @@ STUDIES: list[Case] = [
     ),
     case(
         "study",
+        "storage with a key, or none",
+        "a URL such as",
+        *(
+            _set("compute", "storage", json.dumps(url))
+            for url in (
+                "/mnt/x",
+                "s3:x",
+                "S3://x/y",
+                "s3://",
+                "s3://a:b@c/d",
+                "s3://a/b?key=1",
+                "s3://a b",
+            )
+        ),
+    ),
+    case(
+        "study",
         "an address with a key, or none",
         "an address",
         *(

@@ -39,8 +39,12 @@ def test_two_runs_below_one_url_do_not_see_each_other(storage: Storage, tmp_path
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("/mnt/shared", "is a folder, and takes files piece by piece; if every node sees it, give"),
-        ("file:///mnt/shared", "is a folder, and takes files piece by piece"),
+        ("/mnt/shared", "expected a URL such as s3://bucket/folder, with no key in it"),
+        ("s3://key:secret@bucket/folder", "expected a URL such as s3://bucket/folder, with no key"),
+        (
+            "file:///mnt/shared",
+            "is a folder, and takes files piece by piece; if every node sees it",
+        ),
         ("tape://robot/4", "Protocol not known: tape; give a URL such as s3://bucket/folder"),
         ("gs://bucket/folder", "nstall gcsfs.* give a URL such as s3://bucket/folder, and install"),
     ],

@@ -37,7 +37,7 @@ def serve_far(packed: bytes, url: str, threads: int) -> Iterator[Report]:
     from rankshift.executor.storage.mirror import fetch_folders, keep_sent, list_folders
     from rankshift.executor.storage.objects import Storage
 
-    job: Job = pickle.loads(packed)
+    job = _unpack(packed)
     folders = list_folders(job)
     with TemporaryDirectory(prefix="rankshift-") as scratch:
         directory = Path(scratch)
@@ -70,11 +70,16 @@ def serve(packed: bytes, directory: str, token: str, threads: int) -> Iterator[R
         return
     _limit(threads)
     with live_by_lease(run, token):
-        yield (yield from _report(pickle.loads(packed)))
+        yield (yield from _report(_unpack(packed)))
 
 
 def _limit(threads: int) -> None:
     os.environ.update(limit_threads(threads) | {"TOKENIZERS_PARALLELISM": "false"})
+
+
+def _unpack(packed: bytes) -> "Job":
+    """Unpickle a job, which imports torch: the threads are limited by then."""
+    return pickle.loads(packed)
 
 
 def _report(job: "Job") -> Generator[Report, None, Report]:

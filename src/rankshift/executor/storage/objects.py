@@ -8,6 +8,7 @@ from typing import Any
 
 from rankshift.atomic import draft_of
 from rankshift.errors import UserError, WorkError
+from rankshift.study_rules import is_storage_address
 
 
 class Storage:
@@ -26,6 +27,11 @@ class Storage:
         from fsspec.core import url_to_fs
         from fsspec.implementations.local import LocalFileSystem
 
+        if not is_storage_address(url):  # an option of the command line comes by no study file
+            raise UserError(
+                f"compute.storage = {url}: expected a URL such as s3://bucket/folder, with no key "
+                "in it"
+            )
         self.url = url
         try:
             self._files, root = url_to_fs(url)
