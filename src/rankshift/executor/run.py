@@ -102,10 +102,11 @@ def _train_and_ask(groups: list[Group], resolved: ResolvedStudy, watch: Watch) -
         dispatch(jobs, study.compute, run.directory, watch.advance)
         later = list_todo(groups, resolved, derived=True)  # what was kept, and who stopped
         dispatch(make_jobs(later, resolved), study.compute, run.directory, watch.advance)
-    if by_vllm and (unanswered := find_unanswered(groups, resolved)):
+    unanswered = find_unanswered(groups, resolved) if by_vllm else []
+    if unanswered:
         jobs = [make_job(Todo(group, False, 0), resolved) for group in unanswered]
         generate_answers(jobs, resolved, watch)
-    if mirror:
+    if mirror and (todo or later or unanswered):  # nothing done is sent at the end of the run
         send_run(mirror, run.directory)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -23,7 +22,7 @@ from rankshift.errors import UserError
 from rankshift.model.checkpointing import list_layers
 from rankshift.model.loading import build_untrained
 from rankshift.model.team import Team
-from rankshift.model.tensor_files import read_shapes
+from rankshift.model.tensor_files import open_tensors, read_shapes
 
 
 def load_sharded(directory: Path, dtype: torch.dtype, team: Team) -> PreTrainedModel:
@@ -104,18 +103,15 @@ def _read_parts(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield this process's part of each tensor: the rows that torch.chunk would give it."""
     for path in sorted({found[name] for name in wanted}):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in (name for name in wanted if found[name] == path):
-                    if not is_sharded(wanted[name]):
-                        yield name, file.get_tensor(name)
-                        continue
-                    rows = wanted[name].shape[0]
-                    each = -(-rows // team.size)
-                    start = min(team.place * each, rows)
-                    yield name, file.get_slice(name)[start : min(start + each, rows)]
-        except (OSError, SafetensorError):
-            raise UserError(f"{path}: not a whole safetensors file; get the model again") from None
+        with open_tensors(path) as file:
+            for name in (name for name in wanted if found[name] == path):
+                if not is_sharded(wanted[name]):
+                    yield name, file.get_tensor(name)
+                    continue
+                rows = wanted[name].shape[0]
+                each = -(-rows // team.size)
+                start = min(team.place * each, rows)
+                yield name, file.get_slice(name)[start : min(start + each, rows)]
 
 
 def _compute_buffers(model: PreTrainedModel) -> None:

@@ -3,7 +3,9 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -54,12 +56,9 @@ def iterate_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         UserError: It is no whole safetensors file.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no dictionary
-                yield name, file.get_tensor(name)
-    except (OSError, SafetensorError):
-        raise UserError(f"{path}: not a whole safetensors file; get the model again") from None
+    with open_tensors(path) as file:
+        for name in file.keys():  # noqa: SIM118 - it is no dictionary
+            yield name, file.get_tensor(name)
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -68,9 +67,19 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         UserError: It is no whole safetensors file.
     """
+    with open_tensors(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a model's file, whose tensors or parts of them are read one by one.
+
+    Raises:
+        UserError: It is no whole safetensors file, as is seen now or while it is read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            yield file
     except (OSError, SafetensorError):
         raise UserError(f"{path}: not a whole safetensors file; get the model again") from None

@@ -7,7 +7,6 @@ process is a child, its end is one line, and what it prints goes to a file.
 import importlib.util
 import multiprocessing
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from time import sleep
 from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, hand_out
-from rankshift.executor.parent import end_with_parent
+from rankshift.executor.parent import live_as_child
 from rankshift.executor.ray.crew import Place, RayCrew, connect, find_needs
 from rankshift.executor.ray.lease import hold_lease
 from rankshift.executor.storage.mirror import find_mirror
@@ -103,9 +102,7 @@ def _attend(jobs: list[Job], place: Place, advance: Advance) -> None:
 
 def _drive(line: Connection, place: Place) -> None:
     """Be the child: connect, hand out the jobs, and tell the parent."""
-    # Ctrl-C reaches every process of a terminal; this one is ended by its parent.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    live_as_child()
     _print_to(place.directory / LOG_NAME)
     jobs: list[Job] = line.recv()
     try:

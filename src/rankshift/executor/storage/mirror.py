@@ -45,8 +45,12 @@ def find_mirror(study: Study) -> Storage | None:
 def list_folders(job: Job) -> list[str]:
     """Name the folders that a job reads or writes: its arms', their sources', its group's."""
     sources = (find_source_id(arm, job.study, job.fingerprints) for arm in job.arms)
-    arms = dict.fromkeys((*job.group.arms, *filter(None, sources)))
-    return [*(f"arms/{name}" for name in arms), f"groups/{job.group.id}"]
+    return name_folders((*job.group.arms, *filter(None, sources)), job.group.id)
+
+
+def name_folders(arms: Iterable[str], group: str) -> list[str]:
+    """Name the folders of some arms, each once, and of a group's state."""
+    return [*(f"arms/{name}" for name in dict.fromkeys(arms)), f"groups/{group}"]
 
 
 def fetch_folders(storage: Storage, folders: Iterable[str], directory: Path) -> None:
@@ -138,7 +142,7 @@ def settle_run(storage: Storage, groups: Iterable[Group], directory: Path) -> No
     """
     there, here = storage.list_sizes(), list_sizes(directory)
     for group in groups:
-        folders = tuple(f"{folder}/" for folder in (*_arms(group), f"groups/{group.id}"))
+        folders = tuple(f"{folder}/" for folder in name_folders(group.arms, group.id))
         ours, theirs = (
             {name: size for name, size in sizes.items() if name.startswith(folders)}
             for sizes in (here, there)
@@ -179,12 +183,9 @@ def send_run(storage: Storage, directory: Path) -> None:
 
 def count_records(sizes: Sizes) -> int:
     """Sum the bytes of the records of arms' training, whose names are `arms/ID/RECORDS.jsonl`."""
-    return sum(size for name, size in sizes.items() if name.count("/") == 2 and is_record(name))
-
-
-def is_record(name: str) -> bool:
-    """Say whether a name is that of a file of records."""
-    return name.endswith(".jsonl")
+    return sum(
+        size for name, size in sizes.items() if name.count("/") == 2 and name.endswith(".jsonl")
+    )
 
 
 def list_sizes(directory: Path, folder: str = "") -> Sizes:
@@ -202,7 +203,3 @@ def list_names(directory: Path, folders: Iterable[str]) -> list[str]:
         for name in names
         if name not in ours and not name.endswith(DRAFT) and not name.startswith(HELD)
     ]
-
-
-def _arms(group: Group) -> Iterator[str]:
-    return (f"arms/{name}" for name in group.arms)
