@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from time import monotonic, sleep
 import pytest
 
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.handing import MOST_LOSSES
 from rankshift.executor.ray.cluster import LOG_NAME, run_jobs_on_ray, watch_head
 from rankshift.executor.ray.lease import GRACE_SECONDS, LEASE_NAME
 from rankshift.executor.run import run_study
@@ -65,6 +67,14 @@ def find_processes(word: str, parent: int) -> list[int]:
         return pid == parent
 
     return [pid for pid in parents if pid != parent and word in words[pid] and is_below(pid)]
+
+
+def read_command(pid: int) -> str:
+    """Give a process's title, for a worker the group it is at; nothing of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().strip("\0 ")
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -165,27 +175,31 @@ def test_a_study_has_the_same_bits_on_ray_and_here_and_others_by_rounding_in_oth
 def test_ten_random_kills_of_two_workers_lose_nothing_and_double_nothing(
     write_study, tmp_path: Path, head: subprocess.Popen
 ):
-    path = write_study(workers=2, steps=32)  # longer than ten lives
+    path = write_study(workers=2, steps=32)
     here = run_here(path, tmp_path / "here")
-    chance, killed, moved = random.Random(6), [], threading.Event()
+    chance, killed, lives = random.Random(6), [], Counter()
     totals, told = {}, {"steps": 0, "answers": 0}
 
     def advance(kind, amount: int) -> None:
         told[kind] += amount
-        if amount:
-            moved.set()
 
     def kill() -> None:
         while len(killed) < 10:
-            moved.wait()  # so that a group comes further between two losses
-            moved.clear()
-            sleep(chance.random())
-            # One that was killed may be listed a little longer.
-            workers = [pid for pid in find_processes("ray::group", head.pid) if pid not in killed]
+            sleep(2 * chance.random())
+            # One that was killed may be listed a little longer, and a group that loses worker after
+            # worker ends the run, as it should: each may lose fewer.
+            workers = {
+                pid: group
+                for pid in find_processes("ray::group", head.pid)
+                if pid not in killed
+                and (group := read_command(pid))
+                and lives[group] < MOST_LOSSES - 1
+            }
             if workers:
-                victim = chance.choice(workers)
+                victim = chance.choice(sorted(workers))
                 os.kill(victim, signal.SIGKILL)
                 killed.append(victim)
+                lives[workers[victim]] += 1
 
     threading.Thread(target=kill, daemon=True).start()
     watch = Watch(totals.__setitem__, advance, lambda _: None)
