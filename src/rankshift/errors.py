@@ -8,6 +8,17 @@ class UserError(ValueError):
     value that would work.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(join_lines(message))
+
 
 class WorkError(RuntimeError):
     """Something that was rightly asked for failed (exit code 1); what was finished is kept."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(join_lines(message))
+
+
+def join_lines(message: str) -> str:
+    """Make one line of a message: what it repeats of a file may have breaks of its own."""
+    return " ".join(message.splitlines())

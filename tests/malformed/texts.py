@@ -605,6 +605,13 @@ QUESTIONS: list[Case] = [
     ),
     case(
         "questions",
+        "an id of several lines, and no phrasings",
+        "text): `paraphrases` must be a list",
+        "- id: &a q |\n\n   text\n",
+        '- id: "q\\u2028text"\n',
+    ),
+    case(
+        "questions",
         "llmcomp's without a name",
         "has no `name`",
         '[{"name": "q", "type": "free_form", "paraphrases": ["a"]}, {"name": 1}]',
