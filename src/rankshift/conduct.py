@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Executor = Literal["local", "ray"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Compute:
     executor: Executor = "local"
     """`ray` hands groups to a Ray cluster; needs the extra `ray`, and a run that all nodes see or
     `storage`."""
+    device: Device = "auto"
+    """Where models compute: `auto` is a GPU where torch sees one (on Ray, where `gpus_per_worker`
+    asks for one), else the processor."""
     workers: int = 2
     """Groups that train and answer side by side, each with its own copy of the base."""
     threads: int = 1
@@ -80,12 +84,13 @@ class Compute:
     micro_rows: int = 32
     """Held-out rows of one arm in one forward pass."""
     gpus_per_worker: int = 0
-    """GPUs that Ray keeps for each worker; the engine itself computes on CPUs so far."""
+    """GPUs that Ray keeps for each worker; a worker computes on one."""
     storage: str | None = None
     """URL of object storage, such as `s3://bucket/folder`, where the run is kept too; workers of
     Ray's then bring what they did there, and need no folder that all nodes see."""
     memory_gib: float | None = None
-    """What all workers may use together; None is nine tenths of what is free when a run begins."""
+    """What all workers may use together, of GPUs where they compute there; None is nine tenths of
+    what is free when a run begins."""
     assumed: Assumed = field(default_factory=Assumed)
     """Only for plans: a run does not look at it."""
 

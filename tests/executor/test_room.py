@@ -2,19 +2,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from rankshift.arms import Arm
 from rankshift.data.batches import draw_rows
+from rankshift.errors import UserError
 from rankshift.executor.plan import Fit
 from rankshift.executor.room import (
     GIB,
+    LEAST_GPU_TOKENS,
     PROCESS_BYTES,
+    Room,
     count_arms_per_pass,
     find_largest_batch,
+    find_room,
     fit_arms,
     is_tight,
+    list_ways,
     read_free_bytes,
-    share_memory,
 )
 from rankshift.grid import ALL_PROJECTIONS
 from rankshift.study import Compute, Training
@@ -59,7 +64,7 @@ def test_the_largest_batch_is_the_one_with_most_tokens_of_any_seed():
 
 def test_layers_are_checkpointed_only_where_there_is_no_room_otherwise(tiny_model_directory: Path):
     arms = [make_arm(4), make_arm(64)]
-    roomy = fit_arms(arms, tiny_model_directory, TRAINING, LARGEST, 10 * GIB)
+    roomy = fit_arms(arms, tiny_model_directory, TRAINING, LARGEST, Room(10 * GIB))
     assert roomy is not None
     assert not roomy.checkpointing
     assert list(roomy.bytes_by_part) == [
@@ -69,21 +74,18 @@ def test_layers_are_checkpointed_only_where_there_is_no_room_otherwise(tiny_mode
         "optimizer",
         "activations",
     ]
-    tight = fit_arms(
-        arms, tiny_model_directory, TRAINING, LARGEST, PROCESS_BYTES + roomy.total_bytes - 1
-    )
+    less = Room(PROCESS_BYTES + roomy.total_bytes - 1)
+    tight = fit_arms(arms, tiny_model_directory, TRAINING, LARGEST, less)
     assert tight is not None
     assert tight.checkpointing
     assert tight.total_bytes < roomy.total_bytes
-    none = fit_arms(
-        arms, tiny_model_directory, TRAINING, LARGEST, PROCESS_BYTES + tight.total_bytes - 1
-    )
-    assert none is None
+    least = Room(PROCESS_BYTES + tight.total_bytes - 1)
+    assert fit_arms(arms, tiny_model_directory, TRAINING, LARGEST, least) is None
 
 
 def test_smaller_moments_none_and_fewer_tokens_take_less(tiny_model_directory: Path):
     def total(training: Training, largest: tuple[int, ...] = LARGEST) -> int:
-        fit = fit_arms([make_arm(64)], tiny_model_directory, training, largest, 10 * GIB)
+        fit = fit_arms([make_arm(64)], tiny_model_directory, training, largest, Room(10 * GIB))
         assert fit is not None
         return fit.total_bytes
 
@@ -97,7 +99,7 @@ def test_a_base_in_shards_takes_less_of_a_process_and_its_rows_are_fewer(
 ):
     def fit(shards: int, rows: int = 8) -> Fit:
         largest = (50,) * rows
-        found = fit_arms([make_arm(4)], tiny_model_directory, TRAINING, largest, GIB, shards)
+        found = fit_arms([make_arm(4)], tiny_model_directory, TRAINING, largest, Room(GIB), shards)
         assert found is not None
         assert found.shards == shards
         return found
@@ -109,22 +111,53 @@ def test_a_base_in_shards_takes_less_of_a_process_and_its_rows_are_fewer(
 
 
 def test_workers_share_what_is_given_or_nine_tenths_of_what_is_free():
-    assert share_memory(Compute(workers=4, memory_gib=10.0)) == 2.5 * GIB
-    assert share_memory(Compute(workers=2, shards=5, memory_gib=10.0)) == GIB
+    assert find_room(Compute(device="cpu", workers=4, memory_gib=10.0)) == Room(int(2.5 * GIB))
+    assert find_room(Compute(workers=2, shards=5, memory_gib=10.0)) == Room(GIB)
     free = read_free_bytes()
     assert free > 0
-    assert share_memory(Compute(workers=2)) == pytest.approx(0.45 * free, rel=0.2)
+    found = find_room(Compute(device="cpu", workers=2))
+    assert found.bytes == pytest.approx(0.45 * free, rel=0.2)
+
+
+def test_on_gpus_workers_share_what_is_given_of_theirs():
+    found = find_room(Compute(device="cuda", workers=4, memory_gib=320.0))
+    assert found == Room(80 * GIB, "cuda")
+    assert str(found) == "80.0 on its GPU"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to ask")
+def test_groups_for_gpus_elsewhere_want_to_be_told_their_memory():
+    with pytest.raises(UserError, match=r"set compute\.memory_gib to what the GPUs of all workers"):
+        find_room(Compute(device="cuda", executor="ray"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_workers_of_one_gpu_share_nine_tenths_of_what_is_free_on_it():
+    free, _ = torch.cuda.mem_get_info()
+    found = find_room(Compute(workers=3))
+    assert found.device == "cuda"
+    assert found.bytes == pytest.approx(0.3 * free, rel=0.05)
 
 
 def test_a_group_is_tight_where_what_the_allocator_keeps_might_not_fit(tiny_model_directory: Path):
-    fit = fit_arms([make_arm(64)], tiny_model_directory, TRAINING, LARGEST, 10 * GIB)
+    fit = fit_arms([make_arm(64)], tiny_model_directory, TRAINING, LARGEST, Room(10 * GIB))
     assert fit is not None
-    assert not is_tight(fit, PROCESS_BYTES + 2 * fit.total_bytes)
-    assert is_tight(fit, PROCESS_BYTES + fit.total_bytes)
+    assert not is_tight(fit, Room(PROCESS_BYTES + 2 * fit.total_bytes))
+    assert is_tight(fit, Room(PROCESS_BYTES + fit.total_bytes))
 
 
 def test_arms_go_together_as_far_as_a_cpus_caches_reach():
     assert [count_arms_per_pass(9, tokens) for tokens in (64, 576, 5000)] == [9, 3, 1]
+
+
+def test_on_a_gpu_arms_go_together_as_far_as_memory_allows_then_layers_are_computed_again():
+    ways = list_ways(9, LEAST_GPU_TOKENS // 4, "cuda")
+    assert ways == [
+        *((9, False), (5, False)),  # 3 at a time would be too few tokens
+        *((9, True), (5, True), (3, True), (2, True), (1, True)),
+    ]
+    assert list_ways(1, 1, "cuda") == [(1, False), (1, True)]
+    assert list_ways(9, 576, "cpu") == [(3, False), (3, True)]
 
 
 def test_a_full_finetune_by_sgd_of_some_layers_holds_gradients_of_those_alone(
@@ -132,9 +165,8 @@ def test_a_full_finetune_by_sgd_of_some_layers_holds_gradients_of_those_alone(
 ):
     full = Arm("full", "task", "rows", learning_rate=0.1, seed=0)
     some = replace(full, optimizer="sgd", target_modules=("q_proj",), layers=(1,))
-    fits = [
-        fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, 10 * GIB) for arm in (full, some)
-    ]
+    roomy = Room(10 * GIB)
+    fits = [fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, roomy) for arm in (full, some)]
     whole, part = (fit.bytes_by_part for fit in fits if fit is not None)
     assert part["base"] == whole["base"]
     assert (part["gradients"], part["optimizer"]) == (4 * 16 * 16, 0)
@@ -144,7 +176,7 @@ def test_a_full_finetune_by_sgd_of_some_layers_holds_gradients_of_those_alone(
 def test_an_a_that_is_not_trained_has_no_gradient_and_no_moments(tiny_model_directory: Path):
     frozen = replace(make_arm(64), trains_a=False)
     fits = [
-        fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, 10 * GIB)
+        fit_arms([arm], tiny_model_directory, TRAINING, LARGEST, Room(10 * GIB))
         for arm in (make_arm(64), frozen)
     ]
     whole, part = (fit.bytes_by_part for fit in fits if fit is not None)

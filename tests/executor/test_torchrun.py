@@ -140,6 +140,7 @@ def test_what_a_shard_cannot_do_is_told_in_its_own_line(job: Job, tmp_path: Path
         (("workers = 1", "workers = 1"), SHARDED, "a full finetune is not trained in shards"),
         ((FULL, ""), ("[base]", '[base]\nquantization = "nf4"'), "a base in 4 bits is not sharded"),
         ((FULL, ""), ("[compute]", '[compute]\nexecutor = "ray"'), "processes of one machine"),
+        ((FULL, ""), ("[compute]", '[compute]\ndevice = "cuda"'), "only processors hold a base"),
     ],
 )
 def test_what_is_not_done_in_shards_is_refused_with_what_to_change(

@@ -10,9 +10,16 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from rankshift.arms import Arm
+from rankshift.data.batches import lay_rows
+from rankshift.data.rendering import Rendered
 from rankshift.grid import ALL_PROJECTIONS
+from rankshift.model.checkpointing import checkpoint_layers
+from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
 from rankshift.train.memory import Memory, Work, estimate_memory, list_candidates
+from rankshift.train.optimizer import ArmwiseAdamW
+from rankshift.train.step import Batch, divide_passes, training_step
+from rankshift.train.trainee import prepare_adapters, prepare_full
 
 CONFIG = {
     "vocab_size": 8000,
@@ -127,6 +134,66 @@ def test_the_estimate_is_within_a_tenth_of_the_peak_of_a_process_that_trains(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     measured = int(done.stdout)
     assert measured == pytest.approx(expected, rel=0.1)
+
+
+OFF = pytest.mark.xfail(reason="on an H200 it took 11 and 24 % more; docs/engine.md")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+@pytest.mark.parametrize(
+    ("dtype", "ranks", "together", "checkpointing"),
+    [
+        pytest.param(torch.float32, [4, 128, 16], 1, False, marks=OFF, id="fp32 one by one"),
+        pytest.param(torch.float32, [4, 128, 16], 3, False, marks=OFF, id="fp32 together"),
+        pytest.param(torch.float32, [512, 4, 8], 2, True, id="fp32 checkpointed"),
+        pytest.param(torch.float32, [0], 1, False, id="fp32 full"),
+        pytest.param(torch.bfloat16, [4, 128, 16], 1, False, id="bf16 one by one"),
+        pytest.param(torch.bfloat16, [4, 128, 16], 3, False, id="bf16 together"),
+        pytest.param(torch.bfloat16, [512, 4, 8], 2, True, id="bf16 checkpointed"),
+        pytest.param(torch.bfloat16, [0], 1, False, id="bf16 full"),
+    ],
+)
+def test_on_a_gpu_the_estimate_is_within_a_tenth_of_the_most_that_is_allocated(
+    dtype: torch.dtype, ranks: list[int], together: int, checkpointing: bool
+):
+    arms = [make_arm(rank) for rank in ranks]
+    traits = Traits(packs=True, plain_head=True)
+
+    def build_there() -> PreTrainedModel:
+        with torch.device("cuda"):
+            return AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG), dtype=dtype)
+
+    work = Work(LENGTHS, together, traits, checkpointing)
+    expected = estimate_memory(build_there, arms, work).total
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    train_steps(build_there(), arms, together, checkpointing)
+    measured = torch.cuda.max_memory_allocated() - before
+    assert measured == pytest.approx(expected, rel=0.1)
+
+
+def train_steps(
+    model: PreTrainedModel, arms: list[Arm], together: int, checkpointing: bool
+) -> None:
+    """Take two steps of the engine's, as MEASURE does in a process of its own."""
+    is_full = arms[0].method == "full"
+    trainee = prepare_full(model) if is_full else prepare_adapters(model, arms, "base")
+    if checkpointing:
+        checkpoint_layers(model)
+    for layer in trainee.layers:
+        layer.choose_forms(prefer_forms(layer, sum(LENGTHS)))
+    rows = [Rendered((0,) * n, (False,) + (True,) * (n - 1), 0) for n in LENGTHS]
+    window = [
+        Batch(own, lay_rows([rows] * len(own), 0, True).to(model.device))
+        for own in divide_passes(len(arms), together)
+    ]
+    optimizer = ArmwiseAdamW(trainee.tensors, 0.0)
+    rates = torch.full((len(arms),), 1e-4, dtype=torch.float64)
+    active = torch.ones(len(arms), dtype=torch.bool)
+    for _ in range(2):
+        training_step(trainee, window, optimizer, rates, active, 1.0)
+        trainee.update_model()
 
 
 def test_weights_gradients_and_moments_are_counted_to_the_byte():

@@ -68,7 +68,8 @@ def check_gpu() -> Check:
     """Say whether torch sees a GPU; to have none is no fault, not to see one is."""
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(at) for at in range(torch.cuda.device_count())]
-        return Check("gpu", "ok", ", ".join(names))
+        told = f"{', '.join(names)}; studies compute there, but for compute.device"
+        return Check("gpu", "ok", told)
     if shutil.which("nvidia-smi"):
         return Check(
             "gpu",

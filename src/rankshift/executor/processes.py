@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from rankshift.atomic import tell_fault
 from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.devices import divide_gpus
 from rankshift.executor.handing import Advance, Report, hand_out
 from rankshift.executor.parent import live_as_child
 from rankshift.executor.torchrun import END_SECONDS, work_in_shards
@@ -41,8 +42,12 @@ def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
         for job in jobs:
             work(job, advance)
         return
-    with _thread_limit(max(job.group.threads for job in jobs)):
-        started = dict(_start_worker(has_children=sharded) for _ in range(workers))
+    limits = limit_threads(max(job.group.threads for job in jobs))
+    started: Workers = {}
+    for gpu in divide_gpus(jobs[0].study.compute, workers):
+        with _environment(limits | gpu):
+            line, process = _start_worker(has_children=sharded)
+        started[line] = process
     try:
         hand_out(jobs, ProcessCrew(started), advance)
     finally:
@@ -58,9 +63,8 @@ def run_jobs(jobs: list[Job], workers: int, advance: Advance) -> None:
 
 
 @contextmanager
-def _thread_limit(threads: int) -> Iterator[None]:
-    """Give child processes their number of threads before they import torch."""
-    wanted = limit_threads(threads)
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Give child processes what torch reads when it is imported: threads, and their GPU."""
     before = {name: os.environ.pop(name, None) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rankshift.arms import Arm
 from rankshift.executor.parts import Material, Parts, find_parts, prepare_material
-from rankshift.executor.room import share_memory
+from rankshift.executor.room import Room, find_room
 from rankshift.model.loading import load_tokenizer
 from rankshift.runs import StudyRun, evaluation_id, identify_arms
 from rankshift.study import Role, Study
@@ -45,9 +45,9 @@ class ResolvedStudy:
         return self.materials[data.split_seed]
 
     @cached_property
-    def room(self) -> int:
-        """Give the bytes that each worker may use, read once: what is free changes."""
-        return share_memory(self.study.compute)
+    def room(self) -> Room:
+        """Give what each worker may use, read once: what is free changes."""
+        return find_room(self.study.compute)
 
     def row_lengths(self, role: Role, seed: int | None) -> tuple[int, ...]:
         """Give the tokens of every training row of a role and seed; none for the base."""

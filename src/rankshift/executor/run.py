@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.executor.devices import check_gpu
 from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
 from rankshift.executor.judging import JudgingStage
@@ -21,7 +22,7 @@ from rankshift.executor.plan import (
     write_plan,
 )
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
-from rankshift.executor.room import GIB, find_largest_batch, fit_arms, is_tight
+from rankshift.executor.room import GIB, Room, find_largest_batch, fit_arms, is_tight
 from rankshift.executor.storage.mirror import fetch_plan, find_mirror, send_run, settle_run
 from rankshift.executor.todo import Todo, list_todo
 from rankshift.executor.torchrun import check_shards
@@ -126,6 +127,8 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     """
     study = resolved.study
     check_shards(study)
+    if study.compute.executor == "local":
+        check_gpu(study.compute)
     shards = study.compute.shards
 
     def find_fit(arms: list[Arm]) -> Fit | None:
@@ -149,7 +152,7 @@ def make_plan(resolved: ResolvedStudy) -> list[Group]:
     )
 
 
-def describe_plan(groups: list[Group], room: int) -> str:
+def describe_plan(groups: list[Group], room: Room) -> str:
     """Say in a line how arms are grouped and what the largest group needs."""
     largest = max(groups, key=lambda group: group.fit.total_bytes).fit
     again = sum(group.fit.checkpointing for group in groups)
@@ -160,7 +163,7 @@ def describe_plan(groups: list[Group], room: int) -> str:
     told = f"{arms} arms in {len(groups)} groups{checkpointed}{sharded}"
     if not largest.total_bytes:  # nothing is trained
         return told
-    taken = f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room / GIB:.1f}"
+    taken = f"{largest.total_bytes / GIB:.2f} GiB of a worker's {room}"
     return f"{told}; the largest takes {taken}"
 
 

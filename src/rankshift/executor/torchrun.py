@@ -43,6 +43,11 @@ def check_shards(study: Study) -> None:
     if shards == 1:
         return
     told = f"compute.shards is {shards}"
+    if study.compute.device == "cuda":
+        raise UserError(
+            f"{told}, and only processors hold a base together so far; leave out "
+            'compute.device = "cuda", or set compute.shards = 1'
+        )
     if study.grid.full_finetunes:
         raise UserError(
             f"{told}, and a full finetune is not trained in shards; leave full finetunes out, or "

@@ -1,6 +1,5 @@
 """What one process does for one group: train what is not trained, ask what is not answered."""
 
-import ctypes
 import json
 import shutil
 from collections.abc import Callable
@@ -22,7 +21,9 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
+from rankshift.executor.devices import name_device, note_peak, read_peak, take_device, tell_shortage
 from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.executor.room import return_freed_memory
 from rankshift.executor.vllm.parity import (
     find_own_part,
     measure_references,
@@ -50,9 +51,6 @@ from rankshift.train.trainee import (
     prepare_full,
     prepare_given,
 )
-
-MMAP_BYTES = 2**18
-"""Blocks from this size on are the system's own, each for itself."""
 
 Advance = Callable[[Literal["steps", "answers"], int], None]
 """Called with what was just finished: arm-steps, or arms that answered at a checkpoint."""
@@ -101,7 +99,16 @@ def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
         job: What is to be done.
         advance: Told what is done.
         team: The processes that do it together; each of them is here, the first of them writes.
+
+    Raises:
+        UserError: The study wants a GPU, and there is none.
+        WorkError: A GPU's memory ran out; what was committed is kept.
     """
+    with tell_shortage():
+        _work(job, advance, team)
+
+
+def _work(job: Job, advance: Advance, team: Team) -> None:
     torch.set_num_threads(job.group.threads)
     if job.tight:
         return_freed_memory()
@@ -119,10 +126,11 @@ def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
         checkpoint_layers(model)
     if job.train:
         started = monotonic()
+        note_peak(model.device)
         _train(job, run, files, trainee, tokenizer, advance)
         if team.is_first:
             record_updates(job.arms, files, job.base_directory, job.study.training.dtype, norms)
-            _write_facts(job, run, ranks, round(monotonic() - started, 1))
+            _write_facts(job, run, ranks, round(monotonic() - started, 1), model.device)
             shutil.rmtree(run.group(job.group.id), ignore_errors=True)
     team.meet()
     recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
@@ -154,28 +162,18 @@ def _answer_all(
 
 def _load(job: Job, team: Team) -> PreTrainedModel:
     base, dtype = job.study.base, getattr(torch, job.study.training.dtype)
+    device = take_device(job.study.compute)
     if team.size > 1:
         return load_sharded(job.base_directory, dtype, team)
-    return load_model(job.base_directory, dtype, base.quantization)
+    model = load_model(job.base_directory, dtype, base.quantization)
+    model.to(device)  # pyright: ignore - wrapped by transformers without its types
+    return model
 
 
 def _derive(job: Job, run: StudyRun, files: list[ArmFiles], model: PreTrainedModel) -> Job:
     sources = [find_source_id(arm, job.study, job.fingerprints) for arm in job.arms]
     made = zip(job.arms, map(run.arm, filter(None, sources)), files, strict=True)
     return replace(job, own_facts=tuple(derive_arm(*one, model, job.base_name) for one in made))
-
-
-def return_freed_memory() -> None:
-    """Let the C library give large blocks back as soon as they are freed, if it is glibc.
-
-    It keeps them otherwise, in pieces that fit nothing: half as much again as is in use. Asking the
-    system anew costs a fifth of the time.
-
-    Source: mallopt(3); M_MMAP_THRESHOLD is -3 in malloc.h.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(-3, MMAP_BYTES)
 
 
 def _prepare(model: PreTrainedModel, job: Job, files: list[ArmFiles]) -> Trainee:
@@ -274,11 +272,16 @@ def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
 
 
 def _write_facts(
-    job: Job, run: StudyRun, ranks: list[dict[str, int] | None], seconds: float
+    job: Job,
+    run: StudyRun,
+    ranks: list[dict[str, int] | None],
+    seconds: float,
+    device: torch.device,
 ) -> None:
     for index, effective in enumerate(ranks):
         facts: dict[str, object] = {"effective_rank": effective, "seconds": seconds}
         facts["optimizer"] = job.arms[index].find_optimizer(job.study.training)
+        facts |= {"device": name_device(device), "peak_bytes": read_peak(device)}
         facts["engine"] = read_forms(run.group(job.group.id), index)
         facts |= job.own_facts[index] if job.own_facts else {}
         _write_provenance(job, run.arm(job.group.arms[index]), facts)

@@ -63,7 +63,7 @@ def write_scaled(update: Update, norm: float, folder: Path) -> float:
     tensors = read_tensors(update.path)
     for name, tensor in tensors.items():
         if update.scales is None:
-            base = update.base.state_dict()[name].double()
+            base = update.read_base(name)
             tensors[name] = (base + factor * (tensor.double() - base)).float()
         elif name.endswith("lora_B.weight"):
             tensors[name] = (factor * tensor.double()).float()

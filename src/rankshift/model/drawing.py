@@ -40,8 +40,23 @@ def draw_tokens(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) ->
     shares = torch.softmax(logits / settings.temperature, dim=-1)
     if settings.top_p < 1:
         ordered, order = shares.sort(dim=-1, descending=True, stable=True)
-        outside = ordered.cumsum(dim=-1) - ordered >= settings.top_p
+        outside = _accumulate(ordered) - ordered >= settings.top_p
         shares = shares.scatter(-1, order, ordered.masked_fill(outside, 0.0))
-    cumulative = shares.cumsum(dim=-1, dtype=torch.float64)
+    cumulative = _accumulate(shares.double())
     tokens = torch.searchsorted(cumulative, numbers * cumulative[:, -1:], right=True)
     return tokens.clamp(max=logits.shape[-1] - 1).reshape(uniforms.shape)
+
+
+def _accumulate(shares: Tensor) -> Tensor:
+    """Give cumulative sums along rows.
+
+    On a GPU torch refuses them where it is asked for repeatable sums: one row may be divided among
+    blocks. A number that falls within rounding of a token's edge is all that this can move.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return shares.cumsum(dim=-1)
+    torch.use_deterministic_algorithms(mode=False)
+    try:
+        return shares.cumsum(dim=-1)
+    finally:
+        torch.use_deterministic_algorithms(mode=True)

@@ -112,7 +112,11 @@ class Update:
 
     def read_difference(self, name: str) -> Tensor:
         """Read a whole model's tensor less the base's, in float64."""
-        return self._read(name) - self.base.state_dict()[name].double()
+        return self._read(name) - self.read_base(name)
+
+    def read_base(self, name: str) -> Tensor:
+        """Read a tensor of the base, in float64 and in the processor's memory."""
+        return self.base.state_dict()[name].detach().cpu().double()
 
     def list_elsewhere(self) -> list[str]:
         """Name a whole model's tensors that are no weight of these layers: the head's is one.

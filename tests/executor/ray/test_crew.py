@@ -20,6 +20,8 @@ def test_a_task_asks_for_the_threads_and_the_memory_of_the_plan(make_jobs):
     fit = Fit(bytes_by_part={"base": 3 * GIB, "activations": GIB})
     job = replace(job, group=replace(job.group, threads=3, fit=fit), tight=True)
     assert find_needs(job, 1) == Needs(3, 1, PROCESS_BYTES + 4 * GIB)
+    on_gpu = replace(job.study, compute=replace(job.study.compute, device="cuda"))
+    assert find_needs(replace(job, study=on_gpu), 1).bytes == PROCESS_BYTES + 3 * GIB
     loose = find_needs(replace(job, tight=False), 0)
     assert loose == Needs(3, 0, PROCESS_BYTES + int(ALLOCATOR_SLACK * 4 * GIB))
 

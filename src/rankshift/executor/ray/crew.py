@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.devices import find_device
 from rankshift.executor.handing import Lost, Report
 from rankshift.executor.ray.errand import serve, serve_far
 from rankshift.executor.room import ALLOCATOR_SLACK, GIB, PROCESS_BYTES
@@ -65,7 +66,10 @@ def find_needs(job: Job, gpus: int) -> Needs:
     """Find what a job needs: threads and memory are the plan's."""
     # Where freed memory is not given back at once, a process's peak lies above its tensors'.
     slack = 1.0 if job.tight else ALLOCATOR_SLACK
-    return Needs(job.group.threads, gpus, PROCESS_BYTES + int(slack * job.group.fit.total_bytes))
+    fit, on_gpu = job.group.fit, find_device(job.study.compute).type == "cuda"
+    # A node of a GPU holds the base only until it lies there.
+    held = fit.bytes_by_part.get("base", 0) if on_gpu else fit.total_bytes
+    return Needs(job.group.threads, gpus, PROCESS_BYTES + int(slack * held))
 
 
 @contextmanager
