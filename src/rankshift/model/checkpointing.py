@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -23,7 +24,7 @@ def checkpoint_layers(model: PreTrainedModel) -> int:
     return len(layers)
 
 
-def list_layers(model: PreTrainedModel) -> list[GradientCheckpointingLayer]:
+def list_layers(model: nn.Module) -> list[GradientCheckpointingLayer]:
     """List the decoder layers, in the model's order."""
     return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
 
