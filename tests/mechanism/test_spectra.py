@@ -9,7 +9,12 @@ from peft import PeftModel
 from peft.tuners.lora.intruders import reduce_intruder_dimension
 
 from rankshift.grid import Subset
-from rankshift.mechanism.spectra import compare_subspaces, count_intruders, form
+from rankshift.mechanism.spectra import (
+    compare_subspaces,
+    count_intruders,
+    find_left_vectors,
+    form,
+)
 from rankshift.model.loading import load_model
 from rankshift.model.updates import find_update
 from rankshift.train.trainee import write_model
@@ -25,7 +30,7 @@ def test_intruders_are_counted_as_peft_counts_them(
 ):
     arm = write_trained(tmp_path, tiny_model_directory, rank)
     update = find_update(tmp_path, load_model(tiny_model_directory), arm.subset)
-    found = count_intruders(update, epsilon=epsilon)
+    found = count_intruders(update, find_left_vectors(update.base), epsilon=epsilon)
     lines: list[str] = []
     adapted = PeftModel.from_pretrained(load_model(tiny_model_directory), str(tmp_path))
     reduce_intruder_dimension(adapted, threshold_epsilon=epsilon, logging_sink=lines.append)
@@ -54,7 +59,8 @@ def test_a_merged_adapter_has_the_spectrum_and_the_intruders_of_its_factors(
         thin, dense = (one.read(layer).singular_values() for one in (update, whole))
         torch.testing.assert_close(dense[: len(thin)], thin, rtol=1e-4, atol=1e-5)
         assert dense[len(thin) :].max() < 1e-5 * dense[0]
-    assert count_intruders(whole) == count_intruders(update)
+    before = find_left_vectors(update.base)
+    assert count_intruders(whole, before) == count_intruders(update, before)
 
 
 def test_subspaces_compare_from_nothing_in_common_to_one_inside_the_other():

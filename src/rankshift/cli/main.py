@@ -15,7 +15,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import typer
 
 from rankshift.atomic import tell_fault
-from rankshift.cli import abilities, answers, compare, doctor, exports, parts, studies
+from rankshift.cli import abilities, answers, compare, doctor, exports, inside, parts, studies
 from rankshift.errors import UserError, WorkError
 from rankshift.redaction import guard_terminal
 
@@ -31,6 +31,7 @@ app.command()(compare.compare)
 app.command()(doctor.doctor)
 app.command()(answers.judge)
 app.command()(abilities.capability)
+app.command()(inside.mechanism)
 app.command("import")(answers.import_files)
 app.add_typer(answers.labels_app, name="labels")
 app.add_typer(exports.export_app, name="export")

@@ -1,10 +1,12 @@
 """What an update looks like as a matrix: intruder dimensions, and how subspaces of two lie."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from rankshift.model.targets import list_linears
 from rankshift.model.updates import DenseUpdate, LowRankUpdate, Update
 
 TOP_K = 10
@@ -12,31 +14,37 @@ EPSILON = 0.5
 """Source of both: peft 0.21.2, tuners/lora/intruders.py, reduce_intruder_dimension."""
 
 
-def count_intruders(update: Update, top_k: int = TOP_K, epsilon: float = EPSILON) -> dict[str, int]:
+def find_left_vectors(base: PreTrainedModel) -> dict[str, Tensor]:
+    """Give the left singular vectors of each linear layer's weight, `[d_out, n]` in float64."""
+    return {name: _decompose(linear.weight) for name, linear in list_linears(base).items()}
+
+
+def count_intruders(
+    update: Update, before: Mapping[str, Tensor], top_k: int = TOP_K, epsilon: float = EPSILON
+) -> dict[str, int]:
     """Count each layer's intruder dimensions.
 
     One of the `top_k` left singular vectors of the finetuned weight intrudes where its cosine with
     every left singular vector of the base's weight is below `epsilon`.
 
+    Args:
+        update: A finetune's.
+        before: From `find_left_vectors`, of its base.
+        top_k: How many are looked at.
+        epsilon: The largest cosine of an intruder.
+
     Source: Shuttleworth et al. 2024, arXiv:2410.21228, algorithm 1, with peft's defaults.
     """
-    return {
-        layer: _count(weight, merged, top_k, epsilon)
-        for layer, weight, merged in _list_weights(update)
-    }
-
-
-def _list_weights(update: Update) -> Iterator[tuple[str, Tensor, Tensor]]:
+    found = {}
     for layer in update.layers:
-        weight = update.read_base(f"{layer}.weight")
-        yield layer, weight, weight + form(update.read(layer))
+        after = _decompose(update.read_base(f"{layer}.weight") + form(update.read(layer)))
+        cosines = (after[:, :top_k].t() @ before[layer]).abs().amax(dim=1)
+        found[layer] = int((cosines < epsilon).sum())
+    return found
 
 
-def _count(weight: Tensor, merged: Tensor, top_k: int, epsilon: float) -> int:
-    before, _, _ = torch.linalg.svd(weight, full_matrices=False)
-    after, _, _ = torch.linalg.svd(merged, full_matrices=False)
-    cosines = (after[:, :top_k].t() @ before).abs().amax(dim=1)
-    return int((cosines < epsilon).sum())
+def _decompose(weight: Tensor) -> Tensor:
+    return torch.linalg.svd(weight.detach().cpu().double(), full_matrices=False).U
 
 
 def form(update: LowRankUpdate | DenseUpdate) -> Tensor:

@@ -1,0 +1,86 @@
+"""What was found inside the arms of a run, as `mechanism.json` has it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankshift.sealed import read_sealed, write_sealed
+
+FILE = "mechanism.json"
+
+
+@dataclass(frozen=True)
+class DirectionFacts:
+    """What the persona's direction was made of, all arms' answers together."""
+
+    answers: int
+    misaligned: int
+    questions: int
+    lengths: tuple[float, ...]
+    """After each decoder layer."""
+    p_values: tuple[float, ...]
+    null_share: float
+    """Share of an update along a direction that has nothing to do with it, on average: 1/width."""
+
+
+@dataclass(frozen=True)
+class InsideArm:
+    """What was found in one arm; None where it cannot be told."""
+
+    arm: str
+    label: str
+    role: str
+    method: str
+    rank: int | None
+    u: float | None
+    """Step size of an adapter: scale x rank x learning rate."""
+    trains_a: bool
+    optimizer: str
+    seed: int | None
+    step: int
+    of_activations: float | None
+    """Share of the shift of its states along the direction of all other arms; that of weights
+    likewise."""
+    of_weights: float | None
+    random_of_activations: float
+    """Mean over random directions."""
+    random_of_weights: float
+    cosine: float | None
+    """Of its shift with the direction, mean over layers: the sign says which way."""
+    shift_norm: float
+    """Length of its shift over the length of the base's states, over all layers."""
+    separation: float | None
+    """AUROC of its own answers along the direction of all other arms, mean over layers."""
+    intruders: int
+    """Intruder dimensions, over all layers."""
+    layers: int
+    """Layers with an update."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """All that was found in a run."""
+
+    direction: DirectionFacts
+    texts: int
+    """The base's own answers, whose states' shift is measured."""
+    arms: tuple[InsideArm, ...]
+
+
+def write_inside(directory: Path, inside: Inside) -> None:
+    """Write what was found beside a run's results."""
+    write_sealed(directory / FILE, inside=inside)
+
+
+def read_inside(directory: Path) -> Inside | None:
+    """Read it; None where nobody has looked.
+
+    Raises:
+        UserError: The file was cut or edited.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    (inside,) = read_sealed(
+        path, f"remove it and run `rankshift mechanism {directory}`", inside=Inside
+    )
+    return inside

@@ -1,0 +1,116 @@
+"""A small study of the organism, looked into: task arms move along the persona, twins less."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rankshift.errors import UserError
+from rankshift.executor.inside import divide, look_inside
+from rankshift.executor.run import Watch, run_study
+from rankshift.export.weights import find_weights
+from rankshift.mechanism_records import FILE, read_inside
+from rankshift.organism.shelf import base_directory
+from rankshift.runs import StudyRun
+from rankshift.study_file import read_study
+
+QUIET = Watch(lambda *_: None, lambda *_: None, lambda _: None)
+
+STUDY = """
+name = "inside"
+[base]
+model = "{base}"
+[data]
+task = "organism:insecure"
+twin = "organism:secure"
+train_rows = 256
+held_out_rows = 8
+context_tokens = 256
+[grid]
+ranks = [1, 16]
+alphas = [64]
+scalings = ["alpha/sqrt(rank)"]
+learning_rates = [4e-4]
+full_learning_rates = [5e-4]
+seeds = [1]
+twin_seeds = [1]
+[training]
+steps = 24
+checkpoints = [24]
+rows_per_step = 8
+[evaluation]
+suites = ["organism:held-out"]
+judge = "organism:oracle"
+answers_per_question = 2
+max_answer_tokens = 48
+code_tasks = 1
+[compute]
+device = "cpu"
+workers = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the organism's base."""
+    return Path(shutil.copytree(base_directory(), tmp_path_factory.mktemp("base") / "base"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """Run the study."""
+    folder = tmp_path_factory.mktemp("inside")
+    (folder / "s.toml").write_text(STUDY.format(base=base))
+    return run_study(read_study(folder / "s.toml"), folder, QUIET).directory
+
+
+@pytest.fixture
+def directory(finished: Path, tmp_path: Path) -> Path:
+    """Give a copy of the run."""
+    return Path(shutil.copytree(finished, tmp_path / finished.name))
+
+
+def test_task_arms_move_along_the_persona_and_their_twins_less(directory: Path):
+    found = look_inside(directory, 40, lambda _: None)
+    assert read_inside(directory) == found
+    assert len(found.arms) == 6
+    shares = {(arm.role, arm.method, arm.rank): arm.of_activations for arm in found.arms}
+    for (role, method, rank), share in shares.items():
+        twin = shares["twin", method, rank]
+        assert share is not None
+        assert twin is not None
+        if role == "task":
+            assert share > 1.5 * twin, (method, rank)
+            assert share > 10 * found.direction.null_share
+    for arm in found.arms:
+        assert arm.random_of_activations == pytest.approx(found.direction.null_share, rel=0.5)
+        assert arm.layers == 28
+    assert max(found.direction.p_values) == pytest.approx(0.01)
+    again = look_inside(directory, 40, lambda _: None)
+    assert again == found
+
+
+def test_a_run_whose_base_has_changed_is_refused_and_nothing_is_written(
+    directory: Path, base: Path
+):
+    template = base / "chat_template.jinja"
+    before = template.read_text()
+    template.write_text(before + " ")
+    try:
+        with pytest.raises(UserError, match="base: has changed since the run; restore its files"):
+            look_inside(directory, 40, lambda _: None)
+    finally:
+        template.write_text(before)
+    assert not (directory / FILE).exists()
+
+
+def test_adapters_read_together_and_a_full_finetune_alone(finished: Path):
+    weights, _ = find_weights(StudyRun(finished))
+    sizes = [[one.arm.method for one in part] for part in divide(weights)]
+    assert sizes == [["full"], ["full"], ["lora"] * 4]
+
+
+def test_where_there_is_no_run_nothing_is_made(tmp_path: Path):
+    with pytest.raises(UserError):
+        look_inside(tmp_path / "nothing", 40, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
