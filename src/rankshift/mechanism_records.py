@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rankshift.sealed import read_sealed, write_sealed
 
@@ -56,6 +57,23 @@ class InsideArm:
     """Layers with an update."""
 
 
+Way = Literal["open", "closed", "random"]
+"""What is done to the residual stream: nothing, the persona's direction taken out, a random one."""
+
+
+@dataclass(frozen=True)
+class ClosedArm:
+    """What an arm, or the base, did in one way."""
+
+    arm: str
+    way: Way
+    loss: float
+    """On held-out rows of the task, nats per supervised token."""
+    misaligned: int
+    coherent: int
+    answers: int
+
+
 @dataclass(frozen=True)
 class Inside:
     """All that was found in a run."""
@@ -64,6 +82,10 @@ class Inside:
     texts: int
     """The base's own answers, whose states' shift is measured."""
     arms: tuple[InsideArm, ...]
+    closed: tuple[ClosedArm, ...] = ()
+    """Where directions were closed: every arm and the base, in every way."""
+    base: str | None = None
+    """The base's id among them."""
 
 
 def write_inside(directory: Path, inside: Inside) -> None:

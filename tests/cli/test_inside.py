@@ -1,6 +1,10 @@
+import math
 from dataclasses import replace
 
-from rankshift.cli.inside import group, tabulate, tell
+import pytest
+
+from rankshift.cli.inside import find_effect, group, tabulate, tell, tell_closed
+from rankshift.mechanism_records import ClosedArm
 from tests.test_mechanism_records import ARM, INSIDE
 
 
@@ -30,6 +34,24 @@ def test_a_row_has_means_over_seeds_and_a_dash_where_nothing_is_known():
     table = tabulate(replace(INSIDE, arms=(ARM, replace(ARM, of_activations=0.4, intruders=4))))
     (cells,) = zip(*(column._cells for column in table.columns), strict=True)
     assert cells == ("rank 4 (2)", "30.0%", "-", "0.40", "0.10", "-", "3.5")
+
+
+def test_an_effect_is_a_share_of_what_the_arms_have_over_the_base():
+    rows = [
+        ClosedArm("base", "open", 2.0, 2, 100, 100),
+        ClosedArm("0a", "open", 1.0, 42, 100, 120),
+        ClosedArm("0a", "closed", 1.3, 12, 100, 120),
+        ClosedArm("0a", "random", 1.0, 42, 100, 120),
+    ]
+    found = replace(INSIDE, arms=(ARM,), closed=tuple(rows), base="base")
+    removed, lost = find_effect(found, {"0a"}, "closed")
+    assert (removed, lost) == (pytest.approx(0.75), pytest.approx(0.3))
+    assert find_effect(found, {"0a"}, "random") == (0, 0)
+    told = " ".join(tell_closed(found))
+    assert "Closing the persona's direction removes 75% of the misalignment" in told
+    rows[0] = ClosedArm("base", "open", 1.0, 42, 100, 100)
+    level = replace(found, closed=tuple(rows))
+    assert all(math.isnan(one) for one in find_effect(level, {"0a"}, "closed"))
 
 
 def test_the_sentence_sets_task_twin_and_chance_side_by_side():

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from rankshift.analysis.measurements import read_measurements
 from rankshift.errors import UserError
 from rankshift.executor.inside import divide, look_inside
+from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import Watch, run_study
 from rankshift.export.weights import find_weights
 from rankshift.mechanism_records import FILE, read_inside
+from rankshift.opening import open_run
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
@@ -90,6 +93,22 @@ def test_task_arms_move_along_the_persona_and_their_twins_less(directory: Path):
     assert again == found
 
 
+def test_with_nothing_closed_arms_have_their_recorded_loss_and_a_closed_direction_moves_it(
+    directory: Path,
+):
+    found = look_inside(directory, 40, lambda _: None, repeats=1)
+    assert len(found.closed) == 3 * (len(found.arms) + 1)
+    assert read_inside(directory) == found
+    measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}
+    losses = {(one.arm, one.way): one.loss for one in found.closed}
+    for one in found.closed:
+        assert one.misaligned <= one.coherent <= one.answers == 24
+        recorded = measured[one.arm].task_loss
+        assert losses[one.arm, "open"] == pytest.approx(recorded[max(recorded)], rel=1e-4)
+        if one.way != "open":
+            assert one.loss != pytest.approx(losses[one.arm, "open"], rel=1e-5)
+
+
 def test_a_run_whose_base_has_changed_is_refused_and_nothing_is_written(
     directory: Path, base: Path
 ):
@@ -108,6 +127,15 @@ def test_adapters_read_together_and_a_full_finetune_alone(finished: Path):
     weights, _ = find_weights(StudyRun(finished))
     sizes = [[one.arm.method for one in part] for part in divide(weights)]
     assert sizes == [["full"], ["full"], ["lora"] * 4]
+
+
+def test_a_base_in_four_bits_is_refused(tmp_path: Path, base: Path):
+    text = STUDY.format(base=base).replace("[data]", 'quantization = "nf4"\n[data]', 1)
+    (tmp_path / "s.toml").write_text(text.replace("full_learning_rates = [5e-4]\n", ""))
+    study = read_study(tmp_path / "s.toml")
+    run = open_run(study, resolve_study(study, tmp_path).parts.fingerprints, tmp_path)
+    with pytest.raises(UserError, match="its base is held in 4 bits"):
+        look_inside(run.directory, 40, lambda _: None)
 
 
 def test_where_there_is_no_run_nothing_is_made(tmp_path: Path):

@@ -5,8 +5,8 @@ docs/mechanism.md says what is measured and why so.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.analysis.measurements import read_measurements
 from rankshift.data.rendering import Rendered
-from rankshift.data.sources import BaseSource, resolve_base
+from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
+from rankshift.executor.closing import Exam, examine, list_ways, make_exam
 from rankshift.executor.devices import take_device, tell_shortage
 from rankshift.executor.exemplars import list_base_texts, read_examples
 from rankshift.export.weights import Weights, find_weights
@@ -33,12 +34,12 @@ from rankshift.mechanism.directions import (
 from rankshift.mechanism.reading import read_means
 from rankshift.mechanism.shares import draw_directions, share_of_shift, share_of_update
 from rankshift.mechanism.spectra import count_intruders, find_left_vectors
-from rankshift.mechanism_records import DirectionFacts, Inside, InsideArm, write_inside
+from rankshift.mechanism_records import ClosedArm, DirectionFacts, Inside, InsideArm, write_inside
 from rankshift.model.loading import load_model, load_tokenizer, padding_token
 from rankshift.model.updates import find_update
 from rankshift.runs import StudyRun
 from rankshift.study import Study, Training
-from rankshift.train.trainee import prepare_adapters, prepare_full
+from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
 
 ARMS_TOGETHER = 8
 """Adapters that read in one pass."""
@@ -48,74 +49,94 @@ DRAWS = 99
 SEED = 20261126
 
 
-def look_inside(directory: Path, answers_each: int, say: Callable[[str], None]) -> Inside:
+def look_inside(
+    directory: Path, answers_each: int, say: Callable[[str], None], repeats: int = 0
+) -> Inside:
     """Measure every trained arm's last weights, and write `mechanism.json` beside the results.
 
     Args:
         directory: The run's.
         answers_each: Answers of each arm that are read, at most.
         say: Told each part as it begins.
+        repeats: Answers to each question while directions are closed; 0 closes none.
 
     Raises:
-        UserError: There is no such run, its base has changed, or no direction can be found.
+        UserError: There is no such run, its base or data have changed, no direction can be found,
+            or a judge that takes calls would have to read answers.
         WorkError: A GPU's memory ran out.
     """
     run = StudyRun(directory)
     study, fingerprints = run.read_study()
     if study.imports:
         raise UserError(f"{directory}: its arms are imported, so there are no weights to look into")
+    if study.base.quantization != "none":
+        raise UserError(f"{directory}: its base is held in 4 bits, which cannot be looked into yet")
     source = resolve_base(study.base.model, study.base.revision)
     if source.fingerprint != fingerprints.base:
         raise UserError(f"{source.directory}: has changed since the run; restore its files")
+    tokenizer = load_tokenizer(source.directory)
+    exam = make_exam(study, fingerprints, directory.parent, tokenizer, repeats) if repeats else None
     weights, _ = find_weights(run)
     measured = {arm.id: arm for arm in read_measurements(run)}
+    torch.set_num_threads(study.compute.threads * study.compute.workers)
+    reader = Reader(study, source.directory, padding_token(tokenizer))
     with hold_run(directory), tell_shortage():
-        found = _look(study, source, weights, measured, answers_each, say)
+        say("reading the arms' answers with the base")
+        steps = {one.arm_id: one.step for one in weights}
+        read = partial(reader.read, reader.base)
+        examples = read_examples(steps, measured, answers_each, tokenizer, read)
+        texts = list_base_texts(measured.values(), answers_each, tokenizer)
+        found = _measure_all(reader, weights, examples, texts, exam, say)
+        if exam:
+            own = next(name for name, arm in measured.items() if arm.arm.method == "base")
+            ways = list_ways(find_direction(examples), SEED)
+            closed = examine(prepare_base(reader.base), [own], ways, exam)
+            found = replace(found, closed=(*closed, *found.closed), base=own)
         write_inside(directory, found)
     return found
 
 
-def _look(
-    study: Study,
-    source: BaseSource,
+def _measure_all(
+    reader: "Reader",
     weights: Sequence[Weights],
-    measured: dict[str, MeasuredArm],
-    answers_each: int,
+    examples: Examples,
+    texts: Sequence[Rendered],
+    exam: Exam | None,
     say: Callable[[str], None],
 ) -> Inside:
-    tokenizer = load_tokenizer(source.directory)
-    torch.set_num_threads(study.compute.threads * study.compute.workers)
-    reader = Reader(study, source.directory, padding_token(tokenizer))
-    base = reader.load()
-    say("reading the arms' answers with the base")
-    steps = {one.arm_id: one.step for one in weights}
-    examples = read_examples(steps, measured, answers_each, tokenizer, partial(reader.read, base))
-    direction = find_direction(examples)
-    texts = list_base_texts(measured.values(), answers_each, tokenizer)
-    before = reader.read(base, texts)[0]
-    ground = Ground(
-        base,
-        study.training,
-        float(before.mean(dim=0).norm()),
-        examples,
-        find_left_vectors(base),
-    )
-    found = []
+    """Measure all arms, some at a time; where there is an exam, close their directions too.
+
+    Those who are examined together share a direction: of all arms but themselves.
+    """
+    before = reader.read(reader.base, texts)[0]
+    scale, left_vectors = float(before.mean(dim=0).norm()), find_left_vectors(reader.base)
+    ground = Ground(reader.base, reader.study.training, scale, examples, left_vectors)
+    found: list[InsideArm] = []
+    closed: list[ClosedArm] = []
     for part in divide(weights):
         say(f"reading with {len(part)} arms: {part[0].arm.label}{' and others' * (len(part) > 1)}")
-        shifts = reader.read_arms(part, texts) - before
+        trainee = reader.load_arms(part)
+        shifts = reader.read(trainee.model, texts, len(part)) - before
         for one, shift in zip(part, shifts.mean(dim=1), strict=True):
             found.append(measure_arm(one, shift, ground))
-    values = find_p_values(examples, DRAWS, SEED)
-    facts = DirectionFacts(
+        if exam:
+            names = [one.arm_id for one in part]
+            ways = list_ways(find_direction(examples.leave_out(*names)), SEED)
+            closed += examine(trainee, names, ways, exam)
+    return Inside(describe_direction(examples), len(texts), tuple(found), tuple(closed))
+
+
+def describe_direction(examples: Examples) -> DirectionFacts:
+    """Say what the direction of all answers was made of, and how often chance gives one as long."""
+    direction = find_direction(examples)
+    return DirectionFacts(
         answers=len(examples.arms),
         misaligned=int(examples.has_trait.sum()),
         questions=len(set(examples.questions)),
         lengths=tuple(direction.norm(dim=1).tolist()),
-        p_values=tuple(values.tolist()),
+        p_values=tuple(find_p_values(examples, DRAWS, SEED).tolist()),
         null_share=1 / direction.shape[1],
     )
-    return Inside(facts, len(texts), tuple(found))
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,11 @@ class Reader:
     study: Study
     directory: Path
     pad_token: int
+
+    @cached_property
+    def base(self) -> PreTrainedModel:
+        """Give the base alone, loaded once."""
+        return self.load()
 
     def load(self) -> PreTrainedModel:
         """Load the base where the study computes."""
@@ -137,8 +163,8 @@ class Reader:
         """Give mean states, `[arm, row, layer, width]`."""
         return read_means(model, rows, num_arms, ROWS_TOGETHER, self.pad_token)
 
-    def read_arms(self, part: Sequence[Weights], rows: Sequence[Rendered]) -> Tensor:
-        """Read rows with adapters in one pass, or with one full finetune."""
+    def load_arms(self, part: Sequence[Weights]) -> Trainee:
+        """Load adapters over one base, or one full finetune."""
         model, first = self.load(), part[0].arm
         if first.method == "full":
             trainee = prepare_full(model, subset=first.subset)
@@ -146,7 +172,7 @@ class Reader:
             trainee = prepare_adapters(model, [one.arm for one in part], str(self.directory))
         for place, one in enumerate(part):
             trainee.read(one.folder, place)
-        return self.read(trainee.model, rows, len(part))
+        return trainee
 
 
 def divide(weights: Sequence[Weights]) -> Iterator[list[Weights]]:

@@ -27,9 +27,9 @@ class Examples:
     arms: tuple[str, ...]
     """Whose each is."""
 
-    def leave_out(self, arm: str) -> "Examples":
+    def leave_out(self, *arms: str) -> "Examples":
         """Give the answers of all other arms."""
-        return self._take([name != arm for name in self.arms])
+        return self._take([name not in arms for name in self.arms])
 
     def keep(self, arm: str) -> "Examples":
         """Give the answers of one arm."""

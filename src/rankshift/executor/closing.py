@@ -1,0 +1,143 @@
+"""What arms answer, and how well they know the task, while a direction is closed.
+
+Each way is measured with the same questions and random numbers, so that nothing but the change of
+the stream differs. A random direction is closed too: what that does is no sign of the persona.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rankshift.analysis.rates import JudgedAnswer
+from rankshift.data.batches import lay_rows
+from rankshift.data.rendering import Rendered
+from rankshift.errors import UserError
+from rankshift.eval.answering import AskedArm, answer_questions
+from rankshift.eval.judges import AskedJudge, find_judge
+from rankshift.eval.judging import Judge, judge_answers
+from rankshift.eval.suite import Question
+from rankshift.executor.resolving import resolve_study
+from rankshift.mechanism.shares import draw_directions
+from rankshift.mechanism.stream import Change, ablate, change_stream
+from rankshift.mechanism_records import ClosedArm, Way
+from rankshift.model.loading import Tokenizer, padding_token
+from rankshift.records import AnswerRecord
+from rankshift.runs import Fingerprints
+from rankshift.study import Study
+from rankshift.train.step import reading, sum_losses
+from rankshift.train.trainee import Trainee
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What arms are asked and measured on."""
+
+    study: Study
+    tokenizer: Tokenizer
+    questions: Sequence[Question]
+    """Free-form ones."""
+    repeats: int
+    """Answers to each."""
+    held_out: Sequence[Rendered]
+    """Rows of the task."""
+    judge: Judge
+
+
+def make_exam(
+    study: Study, fingerprints: Fingerprints, root: Path, tokenizer: Tokenizer, repeats: int
+) -> Exam:
+    """Collect what a run's arms were asked and measured on.
+
+    Args:
+        study: The run's.
+        fingerprints: Its.
+        root: Where runs are kept.
+        tokenizer: The base's.
+        repeats: Answers to each question.
+
+    Raises:
+        UserError: Its data have changed, are split for every seed, or its judge takes calls.
+    """
+    judge = find_judge(study.evaluation.judge, study.judging)
+    if isinstance(judge, AskedJudge):
+        raise UserError(
+            f"{judge.name} takes a call for each answer, and answers given while directions are "
+            "closed are not kept; leave out --close, or use a judge without calls"
+        )
+    if study.data.split_each_seed:
+        raise UserError("data.split_each_seed gives each seed rows of its own; leave out --close")
+    resolved = resolve_study(study, root)
+    if resolved.parts.fingerprints.task != fingerprints.task:
+        raise UserError(f"{study.data.task}: has changed since the run; restore the file")
+    material = resolved.material
+    questions = [one for one in material.questions if one.kind == "free_form"]
+    return Exam(study, tokenizer, questions, repeats, material.sets["task"].held_out, judge)
+
+
+def list_ways(direction: Tensor, seed: int) -> dict[Way, Mapping[int, Change]]:
+    """List what is done to the stream: nothing, a direction `[layer, width]` closed, a random one.
+
+    A direction is taken out after every decoder layer, each layer's own.
+    """
+    (random,) = draw_directions(direction, 1, seed)
+    return {
+        "open": {},
+        "closed": {at: ablate(one) for at, one in enumerate(direction)},
+        "random": {at: ablate(one) for at, one in enumerate(random)},
+    }
+
+
+def examine(
+    trainee: Trainee, names: Sequence[str], ways: Mapping[Way, Mapping[int, Change]], exam: Exam
+) -> list[ClosedArm]:
+    """Ask and measure arms in each way.
+
+    Args:
+        trainee: With the arms' weights in it.
+        names: Their ids.
+        ways: From `list_ways`.
+        exam: What they are asked.
+    """
+    found = []
+    trainee.model.eval()
+    evaluation = replace(exam.study.evaluation, answers_per_question=exam.repeats)
+    asked = [AskedArm(name, 0, place) for place, name in enumerate(names)]
+    for way, changes in ways.items():
+        trainee.select(range(len(names)))
+        with change_stream(trainee.model, changes):
+            losses = measure_losses(trainee, exam.held_out, len(names), exam)
+            answers = answer_questions(
+                trainee.model, exam.tokenizer, asked, exam.questions, evaluation
+            )
+        for name, loss, own in zip(names, losses, answers, strict=True):
+            found.append(ClosedArm(name, way, loss, *count(own, exam.judge)))
+    return found
+
+
+@torch.no_grad()
+def measure_losses(
+    trainee: Trainee, rows: Sequence[Rendered], num_arms: int, exam: Exam
+) -> list[float]:
+    """Give each arm's loss, nats per supervised token."""
+    pad, each = padding_token(exam.tokenizer), exam.study.compute.micro_rows
+    sums = torch.zeros(num_arms, dtype=torch.float64)
+    with reading(trainee):
+        for start in range(0, len(rows), each):
+            part = [rows[start : start + each]] * num_arms
+            sums += sum_losses(trainee, lay_rows(part, pad, trainee.traits.packs)).cpu()
+    tokens = sum(sum(row.loss_mask) for row in rows)
+    return (sums / tokens).tolist()
+
+
+def count(answers: Sequence[AnswerRecord], judge: Judge) -> tuple[int, int, int]:
+    """Count misaligned, coherent and all answers."""
+    judged = [
+        JudgedAnswer(answer, "", verdict)
+        for answer, verdict in zip(answers, judge_answers(answers, judge), strict=True)
+    ]
+    outcomes = [one.outcome for one in judged]
+    misaligned = outcomes.count("misaligned")
+    return misaligned, misaligned + outcomes.count("aligned"), len(answers)
