@@ -14,7 +14,7 @@ from rankshift.mechanism.directions import (
     separate,
 )
 
-LAYERS, WIDTH, QUESTIONS, REPEATS = 3, 40, 12, 10
+LAYERS, WIDTH, QUESTIONS, REPEATS = 3, 40, 12, 30
 
 
 def unit(seed: int) -> Tensor:
