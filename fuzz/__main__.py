@@ -28,17 +28,14 @@ def main() -> None:
     """Fuzz every reader in turn, or, as a child, one of them."""
     words = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     words.add_argument("--seconds", type=int, default=600, help="of each reader")
-    words.add_argument("--only", help="one reader, by its name in tests/malformed/readers.py")
+    words.add_argument("--only", help="one reader, by its name in fuzz/targets.py")
     words.add_argument("--child", help=argparse.SUPPRESS)
     given = words.parse_args()
     if given.child:
         fuzz_reader(given.child, given.seconds)
-    from tests.malformed.readers import READERS
-    from tests.malformed.texts import TEXT_CASES
+    from fuzz.targets import list_targets
 
-    # Directories are malformed file by file, in tests/malformed/models.py alone.
-    files = [name for name in READERS if any(case.reader == name for case in TEXT_CASES)]
-    chosen = [given.only] if given.only else files
+    chosen = [given.only] if given.only else list_targets()
     failed = [name for name in chosen if not run_child(name, given.seconds)]
     if failed:
         sys.exit(f"an input ended in a traceback, or took too long: {', '.join(failed)}")
@@ -73,8 +70,7 @@ def fuzz_reader(name: str, seconds: int) -> None:
     """Put inputs before one reader; never returns, and fails at the first that is a crash."""
     atheris: Any = importlib.import_module("atheris")  # of an environment of its own
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.malformed.readers import READERS
-        from tests.malformed.texts import TEXT_CASES, list_valid
+        from fuzz.targets import list_seeds, make_target
     from rankshift.errors import UserError
 
     folder = Path(tempfile.mkdtemp())
@@ -82,15 +78,15 @@ def fuzz_reader(name: str, seconds: int) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     crashes = HERE / "crashes" / name.replace(" ", "-")
     crashes.mkdir(parents=True, exist_ok=True)
-    seeds = [content for case in TEXT_CASES if case.reader == name for content in case.inputs]
-    for at, content in enumerate([*list_valid(name), *seeds]):
-        if isinstance(content, bytes) and len(content) <= MOST_BYTES:
+    for at, content in enumerate(list_seeds(name)):
+        if len(content) <= MOST_BYTES:
             (corpus / f"seed-{at}").write_bytes(content)
+    read = make_target(name, folder)
 
     def put(data: bytes) -> None:
         said = ""
         try:
-            READERS[name](folder, data, folder)
+            read(data)
         except UserError as error:
             said = str(error)
         assert "\n" not in said, f"more than one line: {said}"
