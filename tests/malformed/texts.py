@@ -423,6 +423,14 @@ QUESTIONS: list[Case] = [
     case("questions", "a letter that YAML has none of", "not YAML", "- id: \0", "- id: \x01"),
     case(
         "questions",
+        "a value that is not of the type it says",
+        "what YAML cannot read as a value",
+        "- !!int ",
+        "- !!float ",
+        "- !!bool perhaps",
+    ),
+    case(
+        "questions",
         "no list",
         "expected a list",
         "",

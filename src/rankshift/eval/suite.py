@@ -123,7 +123,14 @@ def _load_list(path: Path) -> list[object]:
         place = getattr(error, "problem_mark", None)
         line = f":{place.line + 1}" if place else ""
         raise UserError(f"{path}{line}: not YAML; a list of questions is expected") from None
-    except (ValueError, OverflowError, RecursionError, TypeError, AttributeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         # PyYAML makes numbers and dates of what only looks like them, and follows any nesting.
         kind = type(error).__name__
         raise UserError(
