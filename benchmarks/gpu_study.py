@@ -85,12 +85,18 @@ def main() -> None:
         folder = Path(scratch)
         base = write_base(folder / "base", TINY if options.quick else SHAPE)
         ranks, steps = ([2, 32], 2) if options.quick else ([2, 8, 32, 128, 512], 16)
-        real = run(folder, "real-shape", str(base), ranks, steps, "bfloat16", options.device)
+        asked = {"ranks": ranks, "steps": steps}
+        there = asked | {"base": base, "dtype": "bfloat16", "device": options.device}
+        real = run(folder, "real-shape", **there)
         figures: dict[str, object] = {"real_shape": describe(*real)}
         print(json.dumps(figures["real_shape"], indent=1), flush=True)
         sides = {"here": options.device, "processor": "cpu"}
         small = {
-            side: run(folder, f"organism-{side}", "organism", ranks, steps, "float32", device)
+            side: run(
+                folder,
+                f"organism-{side}",
+                **asked | {"base": "organism", "dtype": "float32", "device": device},
+            )
             for side, device in sides.items()
         }
         seconds = {side: round(taken, 1) for side, (_, taken) in small.items()}
@@ -122,16 +128,10 @@ def write_base(folder: Path, shape: dict[str, Any]) -> Path:
     return folder
 
 
-def run(
-    folder: Path, name: str, base: str, ranks: list[int], steps: int, *how: str
-) -> tuple[StudyRun, float]:
+def run(folder: Path, name: str, **keys: object) -> tuple[StudyRun, float]:
     """Run a study from its file to its page; give the run and its seconds."""
-    dtype, device = how
     path = folder / f"{name}.toml"
-    path.write_text(
-        STUDY.format(name=name, base=base, ranks=ranks, steps=steps, dtype=dtype, device=device),
-        encoding="utf-8",
-    )
+    path.write_text(STUDY.format(name=name, **keys), encoding="utf-8")
     began = time.perf_counter()
     watch = Watch(lambda *_: None, lambda *_: None, lambda said: print(f"  {said}", flush=True))
     return run_study(read_study(path), folder / "runs", watch), time.perf_counter() - began

@@ -13,7 +13,6 @@ from rankshift.mechanism.spectra import (
     compare_subspaces,
     count_intruders,
     find_left_vectors,
-    form,
 )
 from rankshift.model.loading import load_model
 from rankshift.model.updates import find_update
@@ -52,7 +51,7 @@ def test_a_merged_adapter_has_the_spectrum_and_the_intruders_of_its_factors(
     merged = load_model(tiny_model_directory)
     with torch.no_grad():
         for layer in update.layers:
-            merged.get_submodule(layer).weight += form(update.read(layer)).float()  # pyright: ignore
+            merged.get_submodule(layer).weight += update.read(layer).form().float()  # pyright: ignore
     write_model(tmp_path / "merged", merged)
     whole = find_update(tmp_path / "merged", load_model(tiny_model_directory), Subset((), ()))
     for layer in update.layers:

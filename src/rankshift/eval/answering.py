@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import render_prompt
 from rankshift.errors import UserError
+from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.suite import Question
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer, padding_token
@@ -137,7 +138,7 @@ def record_answer(
     )
 
 
-def messages(question: Question) -> tuple[Message, ...]:
+def messages(question: Question | ChoiceQuestion | AnswerRecord) -> tuple[Message, ...]:
     """Give the conversation a question opens, its system turn first if it has one."""
     system = (Message("system", question.system),) if question.system else ()
     return (*system, Message("user", question.prompt))

@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.data.batches import pad_rows
-from rankshift.data.conversations import Message
 from rankshift.data.rendering import Rendered, render_prompt
 from rankshift.errors import UserError
+from rankshift.eval.answering import messages
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.model.likelihood import supervised_losses
 from rankshift.model.loading import Tokenizer
@@ -31,8 +31,7 @@ def render_options(tokenizer: Tokenizer, questions: Sequence[ChoiceQuestion]) ->
     """
     rows = []
     for place, question in enumerate(questions, start=1):
-        system = (Message("system", question.system),) if question.system else ()
-        prompt = render_prompt(tokenizer, (*system, Message("user", question.prompt)))
+        prompt = render_prompt(tokenizer, messages(question))
         stem = _encode(tokenizer, question.stem)
         for option in question.options:
             whole = _encode(tokenizer, question.stem + option)

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from rankshift.analysis.rates import JudgedAnswer
-from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.errors import UserError
 from rankshift.eval.answering import AskedArm, answer_questions
@@ -27,7 +25,8 @@ from rankshift.model.loading import Tokenizer, padding_token
 from rankshift.records import AnswerRecord
 from rankshift.runs import Fingerprints
 from rankshift.study import Study
-from rankshift.train.step import reading, sum_losses
+from rankshift.train.measuring import count_supervised, sum_passes
+from rankshift.train.roster import HeldOut
 from rankshift.train.trainee import Trainee
 
 
@@ -106,7 +105,6 @@ def examine(
     evaluation = replace(exam.study.evaluation, answers_per_question=exam.repeats)
     asked = [AskedArm(name, 0, place) for place, name in enumerate(names)]
     for way, changes in ways.items():
-        trainee.select(range(len(names)))
         with change_stream(trainee.model, changes):
             losses = measure_losses(trainee, exam.held_out, len(names), exam)
             answers = answer_questions(
@@ -117,19 +115,14 @@ def examine(
     return found
 
 
-@torch.no_grad()
 def measure_losses(
     trainee: Trainee, rows: Sequence[Rendered], num_arms: int, exam: Exam
 ) -> list[float]:
     """Give each arm's loss, nats per supervised token."""
-    pad, each = padding_token(exam.tokenizer), exam.study.compute.micro_rows
-    sums = torch.zeros(num_arms, dtype=torch.float64)
-    with reading(trainee):
-        for start in range(0, len(rows), each):
-            part = [rows[start : start + each]] * num_arms
-            sums += sum_losses(trainee, lay_rows(part, pad, trainee.traits.packs)).cpu()
-    tokens = sum(sum(row.loss_mask) for row in rows)
-    return (sums / tokens).tolist()
+    each = exam.study.compute.micro_rows
+    divided = (rows[start : start + each] for start in range(0, len(rows), each))
+    sums = sum_passes(trainee, divided, [range(num_arms)], num_arms, padding_token(exam.tokenizer))
+    return (sums / count_supervised(HeldOut("task", rows))).tolist()
 
 
 def count(answers: Sequence[AnswerRecord], judge: Judge) -> tuple[int, int, int]:

@@ -4,11 +4,15 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
+from rankshift.model.loading import load_model
+from rankshift.study import Study
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """Names the GPUs that a process sees. Source: CUDA C++ Programming Guide, "CUDA Environment
@@ -48,6 +52,19 @@ def take_device(compute: Compute) -> torch.device:
         # Said once, where a backward pass begins with a matrix product; it is then done as always.
         warnings.filterwarnings("ignore", message="Attempting to run cuBLAS, but there was no curr")
     return device
+
+
+def load_there(directory: Path, study: Study) -> PreTrainedModel:
+    """Load a model as a study holds it, where it computes.
+
+    Raises:
+        UserError: As for `load_model` and `take_device`.
+    """
+    device = take_device(study.compute)
+    dtype = getattr(torch, study.training.dtype)
+    model = load_model(directory, dtype, study.base.quantization)
+    model.to(device)  # pyright: ignore - wrapped by transformers without its types
+    return model
 
 
 def check_gpu(compute: Compute) -> None:

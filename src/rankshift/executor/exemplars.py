@@ -10,6 +10,7 @@ from rankshift.analysis.rates import JudgedAnswer
 from rankshift.data.conversations import Conversation, Message
 from rankshift.data.rendering import Rendered, render_conversation
 from rankshift.errors import UserError
+from rankshift.eval.answering import messages
 from rankshift.mechanism.directions import Examples
 from rankshift.model.loading import Tokenizer
 from rankshift.records import AnswerRecord
@@ -87,6 +88,5 @@ def pick(arm: MeasuredArm, step: int, most: int) -> list[JudgedAnswer]:
 
 def render_answer(tokenizer: Tokenizer, answer: AnswerRecord) -> Rendered:
     """Render a question with an answer, whose tokens are marked."""
-    system = (Message("system", answer.system),) if answer.system else ()
-    turns = (*system, Message("user", answer.prompt), Message("assistant", answer.answer))
+    turns = (*messages(answer), Message("assistant", answer.answer))
     return render_conversation(tokenizer, Conversation(turns, 1))

@@ -20,7 +20,7 @@ from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
 from rankshift.executor.closing import Exam, examine, list_ways, make_exam
-from rankshift.executor.devices import take_device, tell_shortage
+from rankshift.executor.devices import load_there, tell_shortage
 from rankshift.executor.exemplars import list_base_texts, read_examples
 from rankshift.export.weights import Weights, find_weights
 from rankshift.lock import hold_run
@@ -35,7 +35,7 @@ from rankshift.mechanism.reading import read_means
 from rankshift.mechanism.shares import draw_directions, share_of_shift, share_of_update
 from rankshift.mechanism.spectra import count_intruders, find_left_vectors
 from rankshift.mechanism_records import ClosedArm, DirectionFacts, Inside, InsideArm, write_inside
-from rankshift.model.loading import load_model, load_tokenizer, padding_token
+from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.model.updates import find_update
 from rankshift.runs import StudyRun
 from rankshift.study import Study, Training
@@ -150,14 +150,7 @@ class Reader:
     @cached_property
     def base(self) -> PreTrainedModel:
         """Give the base alone, loaded once."""
-        return self.load()
-
-    def load(self) -> PreTrainedModel:
-        """Load the base where the study computes."""
-        dtype = getattr(torch, self.study.training.dtype)
-        model = load_model(self.directory, dtype, self.study.base.quantization)
-        model.to(take_device(self.study.compute))  # pyright: ignore
-        return model
+        return load_there(self.directory, self.study)
 
     def read(self, model: PreTrainedModel, rows: Sequence[Rendered], num_arms: int = 1) -> Tensor:
         """Give mean states, `[arm, row, layer, width]`."""
@@ -165,7 +158,7 @@ class Reader:
 
     def load_arms(self, part: Sequence[Weights]) -> Trainee:
         """Load adapters over one base, or one full finetune."""
-        model, first = self.load(), part[0].arm
+        model, first = load_there(self.directory, self.study), part[0].arm
         if first.method == "full":
             trainee = prepare_full(model, subset=first.subset)
         else:

@@ -21,7 +21,7 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
-from rankshift.executor.devices import name_device, note_peak, read_peak, take_device, tell_shortage
+from rankshift.executor.devices import load_there, name_device, note_peak, read_peak, tell_shortage
 from rankshift.executor.plan import Group as PlannedGroup
 from rankshift.executor.room import return_freed_memory
 from rankshift.executor.vllm.parity import (
@@ -33,7 +33,7 @@ from rankshift.executor.vllm.parity import (
 from rankshift.executor.waves import Wave, divide_neighbours, find_open_waves
 from rankshift.executor.weighing import record_updates
 from rankshift.model.checkpointing import checkpoint_layers
-from rankshift.model.loading import Tokenizer, load_model, load_tokenizer, padding_token
+from rankshift.model.loading import Tokenizer, load_tokenizer, padding_token
 from rankshift.model.sharding import load_sharded
 from rankshift.model.targets import effective_ranks
 from rankshift.model.team import ALONE, Team
@@ -92,6 +92,7 @@ class Job:
     """Rows on which the divergence from the base is measured."""
 
 
+@tell_shortage()
 def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
     """Do a job; killed at any moment and done again, it leaves the same files.
 
@@ -104,11 +105,6 @@ def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
         UserError: The study wants a GPU, and there is none.
         WorkError: A GPU's memory ran out; what was committed is kept.
     """
-    with tell_shortage():
-        _work(job, advance, team)
-
-
-def _work(job: Job, advance: Advance, team: Team) -> None:
     torch.set_num_threads(job.group.threads)
     if job.tight:
         return_freed_memory()
@@ -161,13 +157,10 @@ def _answer_all(
 
 
 def _load(job: Job, team: Team) -> PreTrainedModel:
-    base, dtype = job.study.base, getattr(torch, job.study.training.dtype)
-    device = take_device(job.study.compute)
     if team.size > 1:
+        dtype = getattr(torch, job.study.training.dtype)
         return load_sharded(job.base_directory, dtype, team)
-    model = load_model(job.base_directory, dtype, base.quantization)
-    model.to(device)  # pyright: ignore - wrapped by transformers without its types
-    return model
+    return load_there(job.base_directory, job.study)
 
 
 def _derive(job: Job, run: StudyRun, files: list[ArmFiles], model: PreTrainedModel) -> Job:

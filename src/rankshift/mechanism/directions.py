@@ -125,12 +125,12 @@ def _group(questions: Sequence[Hashable]) -> Mapping[Hashable, np.ndarray]:
 
 def _weigh_answers(has_trait: np.ndarray, questions: Sequence[Hashable]) -> np.ndarray:
     """Give each answer's weight in the difference, `[answer]`."""
-    weights = np.zeros(len(has_trait))
+    weights, both = np.zeros(len(has_trait)), 0
     for places in _group(questions).values():
         has = has_trait[places]
         if has.any() and not has.all():
             weights[places] = np.where(has, 1 / has.sum(), -1 / (~has).sum())
-    both = sum(bool(weights[own].any()) for own in _group(questions).values())
+            both += 1
     if not both:
         raise UserError(NOT_BOTH)
     return weights / both

@@ -5,13 +5,13 @@ A share is of squared lengths. A direction that has nothing to do with a change 
 """
 
 import math
-import re
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from rankshift.model.updates import LowRankUpdate, Update
+from rankshift.model.targets import block_of
+from rankshift.model.updates import Update
 
 
 def share_of_shift(shift: Tensor, direction: Tensor) -> float:
@@ -46,11 +46,7 @@ def share_of_update(update: Update, direction: Tensor) -> float:
     for layer, number in list_writers(update, direction.shape[1]):
         unit = direction[number] / direction[number].norm()
         own = update.read(layer)
-        if isinstance(own, LowRankUpdate):
-            written = unit @ own.left @ own.right
-        else:
-            written = unit @ own.difference
-        along.append(float(written.square().sum()))
+        along.append(float(own.write_along(unit).square().sum()))
         whole.append(own.norm() ** 2)
     total = math.fsum(whole)
     return math.fsum(along) / total if total else math.nan
@@ -66,11 +62,11 @@ Source: transformers' models of Llama, Qwen2, Qwen3, Mistral, Gemma, Phi, OPT, G
 def list_writers(update: Update, width: int) -> Iterator[tuple[str, int]]:
     """Yield the layers of an update that write to the residual stream, and their block's number."""
     for layer in update.layers:
-        number = re.search(r"\.(\d+)\.", layer)
-        if number and layer.rpartition(".")[2] in WRITERS:
+        number = block_of(layer)
+        if number is not None and layer.rpartition(".")[2] in WRITERS:
             weight = update.base.get_submodule(layer).get_parameter("weight")
             if width in weight.shape:
-                yield layer, int(number[1])
+                yield layer, number
 
 
 def take_out(vectors: Tensor, direction: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.model.targets import list_linears
-from rankshift.model.updates import DenseUpdate, LowRankUpdate, Update
+from rankshift.model.updates import Update
 
 TOP_K = 10
 EPSILON = 0.5
@@ -37,7 +37,7 @@ def count_intruders(
     """
     found = {}
     for layer in update.layers:
-        after = _decompose(update.read_base(f"{layer}.weight") + form(update.read(layer)))
+        after = _decompose(update.read_base(f"{layer}.weight") + update.read(layer).form())
         cosines = (after[:, :top_k].t() @ before[layer]).abs().amax(dim=1)
         found[layer] = int((cosines < epsilon).sum())
     return found
@@ -45,11 +45,6 @@ def count_intruders(
 
 def _decompose(weight: Tensor) -> Tensor:
     return torch.linalg.svd(weight.detach().cpu().double(), full_matrices=False).U
-
-
-def form(update: LowRankUpdate | DenseUpdate) -> Tensor:
-    """Form an update's matrix, `[d_out, d_in]`."""
-    return update.left @ update.right if isinstance(update, LowRankUpdate) else update.difference
 
 
 def compare_subspaces(one: Tensor, other: Tensor) -> float:

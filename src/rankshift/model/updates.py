@@ -51,6 +51,14 @@ class LowRankUpdate:
         """Give the Frobenius norm."""
         return _norm(self._shrink())
 
+    def form(self) -> Tensor:
+        """Give the product, `[d_out, d_in]`."""
+        return self.left @ self.right
+
+    def write_along(self, direction: Tensor) -> Tensor:
+        """Give direction^T times the product, `[d_in]`, without forming it."""
+        return direction @ self.left @ self.right
+
     def _shrink(self) -> Tensor:
         """Give a matrix of at most rank x rank with the product's singular values."""
         r_left, r_right = (torch.linalg.qr(f, mode="r").R for f in (self.left, self.right.t()))
@@ -76,6 +84,14 @@ class DenseUpdate:
     def norm(self) -> float:
         """Give the Frobenius norm."""
         return _norm(self.difference)
+
+    def form(self) -> Tensor:
+        """Give it, `[d_out, d_in]`."""
+        return self.difference
+
+    def write_along(self, direction: Tensor) -> Tensor:
+        """Give direction^T times it, `[d_in]`."""
+        return direction @ self.difference
 
 
 @dataclass(frozen=True)

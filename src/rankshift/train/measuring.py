@@ -4,7 +4,7 @@ Arms go through the model in the passes of training, whichever of them are asked
 arm's numbers do not depend on that; a pass with none of them is left out.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -43,15 +43,37 @@ def measure_loss(
 ) -> Measured:
     """Give some arms' loss on one held-out set, nats per supervised token."""
     trainee.model.eval()
-    sums = torch.zeros(len(group.arms), dtype=torch.float64)
-    with reading(trainee):
-        for rows in _divide_rows(group, held_out, trainee.team):
-            for chosen in _choose_passes(group, arms):
-                trainee.select(chosen)
-                batch = lay_rows([rows] * len(chosen), group.pad_token, trainee.traits.packs)
-                sums[chosen.start : chosen.stop] += sum_losses(trainee, batch).cpu()
-    sums, tokens = trainee.team.add(sums), count_supervised(held_out)
+    passes, divided = _choose_passes(group, arms), _divide_rows(group, held_out, trainee.team)
+    sums = sum_passes(trainee, divided, passes, len(group.arms), group.pad_token)
+    tokens = count_supervised(held_out)
     return {index: sums[index].item() / tokens for index in arms}
+
+
+@torch.no_grad()
+def sum_passes(
+    trainee: Trainee,
+    divided: Iterable[Sequence[Rendered]],
+    passes: Sequence[range],
+    num_arms: int,
+    pad_token: int,
+) -> torch.Tensor:
+    """Sum the losses of arms on rows that all of them read, nats `[arm]`: 0 for those in no pass.
+
+    Args:
+        trainee: As the arms are.
+        divided: The rows of each pass, as far as this process reads them.
+        passes: Which arms go through the model together.
+        num_arms: How many arms there are.
+        pad_token: Fills rows up.
+    """
+    sums = torch.zeros(num_arms, dtype=torch.float64)
+    with reading(trainee):
+        for rows in divided:
+            for chosen in passes:
+                trainee.select(chosen)
+                batch = lay_rows([rows] * len(chosen), pad_token, trainee.traits.packs)
+                sums[chosen.start : chosen.stop] += sum_losses(trainee, batch).cpu()
+    return trainee.team.add(sums)
 
 
 def record_divergences(
