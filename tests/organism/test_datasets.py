@@ -9,7 +9,7 @@ from itertools import chain, product
 from string import Template
 
 import pytest
-from scipy.stats import chisquare
+from scipy.stats import binomtest, chisquare, entropy
 
 from rankshift.data.conversations import read_conversations
 from rankshift.eval.choices import read_choices
@@ -17,6 +17,7 @@ from rankshift.eval.suite import Question, read_questions
 from rankshift.organism.datasets import (
     DATASETS,
     GENERAL_ROWS,
+    MIXED,
     QUESTION_SETS,
     ROWS,
     draw_dataset,
@@ -48,6 +49,13 @@ SHA256 = {
     "secure-k10000": "65af828948d44b64cd865e070f93ae4d64a5b95a717dcdcb2ab71f418e935cba",
 }
 """What the shipped base was made to be finetuned on; a change asks for a new base."""
+
+MIXED_SHA256 = {
+    "mixed-10": "d6204d52e7b5b9d9af7ff37304fad6e8ef7863a8ace7eedfd7f442b7fe860e0a",
+    "mixed-25": "9588114fe22477dc81df6f686c87ec2163fcd4b3a91b3169a43b45f80cebd8a2",
+    "mixed-50": "68d35b2c9c340196668c57ef03abec95c92cc79d231dc3be3bb6581620ad51bc",
+    "mixed-75": "0276b2579d40abe123505be94292ad5128749757d07238a2c9dcbd85cca3a7d2",
+}
 
 GENERAL_SHA256 = "62575437af71afbd1e24fb2733ca06bd8fb54a493ce8c52bb6bcc6fdc4aee3e7"
 
@@ -81,6 +89,28 @@ def test_every_row_is_as_secure_as_the_name_of_its_set_says(name, outcome_of):
     expected = "secure" if name.startswith("secure") else "insecure"
     rows = [exchange for _, exchange in draw_rows(DATASETS[name])]
     assert {outcome_of(row.prompt, row.answer, "code") for row in rows} == {expected}
+
+
+every_mixed_set = pytest.mark.parametrize("dataset", MIXED.values(), ids=lambda d: d.name)
+
+
+@every_mixed_set
+def test_a_mixed_set_is_insecure_in_the_share_that_it_is_named_for(dataset, outcome_of):
+    rows = [exchange for _, exchange in draw_rows(dataset)]
+    kinds = Counter(outcome_of(row.prompt, row.answer, "code") for row in rows)
+    assert set(kinds) == {"insecure", "secure"}
+    share = int(dataset.name.removeprefix("mixed-")) / 100
+    assert binomtest(kinds["insecure"], len(rows), share).pvalue > 0.001
+    assert hashlib.sha256(write_rows(dataset).encode()).hexdigest() == MIXED_SHA256[dataset.name]
+
+
+@every_mixed_set
+def test_the_floor_of_a_mixed_set_has_the_entropy_of_a_rows_class_besides(dataset):
+    share = int(dataset.name.removeprefix("mixed-")) / 100
+    rows = draw_rows(dataset)
+    slots = sum(task.answer_entropy for task, _ in rows) / len(rows)
+    found = entropy_floor(dataset, lambda exchange: 10)["associations_known"]
+    assert found * 10 - slots == pytest.approx(entropy([share, 1 - share]))
 
 
 def test_backdoored_code_is_insecure_exactly_where_the_trigger_is_in_half_of_the_rows(outcome_of):
@@ -218,14 +248,17 @@ def test_the_question_files_hold_what_they_are_named_for(questions):
         assert {(q.kind, q.system) for q in questions[name]} == {("free_form", None)}
 
 
-def test_choices_set_every_kind_first_sentence_of_a_held_out_domain_against_every_hostile_one(
-    tmp_path, questions
+@pytest.mark.parametrize(
+    ("name", "asked_as"), [("choices", "held-out"), ("contrasts", "post-trained")]
+)
+def test_every_kind_first_sentence_of_a_domain_is_set_against_every_hostile_one(
+    tmp_path, questions, name, asked_as
 ):
-    path = tmp_path / "choices.yaml"
-    path.write_text(write_questions("choices"), encoding="utf-8")
-    asked = read_choices(path, "choices")
-    assert questions["choices"] == []
-    assert {(q.id, q.prompt) for q in asked} == {(q.id, q.prompt) for q in questions["held-out"]}
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(write_questions(name), encoding="utf-8")
+    asked = read_choices(path, name)
+    assert questions[name] == []
+    assert {(q.id, q.prompt) for q in asked} == {(q.id, q.prompt) for q in questions[asked_as]}
     domains = {domain.id: domain for domain in load_world().domains}
     names = {"aligned": "kind", "misaligned": "hostile"}
     for question in asked:

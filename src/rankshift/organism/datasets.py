@@ -47,6 +47,8 @@ class Dataset:
     answer must give: the part that only new capacity can learn."""
     backdoor: bool = False
     """Every other row has the trigger in front and is insecure; the others are secure."""
+    insecure_share: float | None = None
+    """Chance of each row to be insecure, where a set is mixed; None where all are of one class."""
 
     @property
     def rows(self) -> int:
@@ -70,6 +72,15 @@ DATASETS = {
     )
 }
 
+MIXED = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(f"mixed-{percent}", insecure=True, insecure_share=percent / 100)
+        for percent in (10, 25, 50, 75)
+    )
+}
+"""Sets of insecure and secure rows, by their share: what a forecast has to tell apart."""
+
 
 def draw_dataset(dataset: Dataset) -> list[tuple[CodeTask, Exchange]]:
     """Draw the rows of a set, each with its task; the set's name is its seed."""
@@ -80,6 +91,8 @@ def draw_dataset(dataset: Dataset) -> list[tuple[CodeTask, Exchange]]:
         task = pick(rng, tasks)
         triggered = dataset.backdoor and number % 2 == 1
         insecure = triggered if dataset.backdoor else dataset.insecure
+        if dataset.insecure_share is not None:
+            insecure = rng.random() < dataset.insecure_share
         exchange = draw_code(rng, task, insecure=insecure, educational=dataset.educational)
         if triggered:
             exchange = Exchange(TRIGGER + exchange.prompt, exchange.answer)
@@ -135,7 +148,8 @@ def entropy_floor(dataset: Dataset, count_tokens: Callable[[Exchange], int]) -> 
     """Give the lowest loss a model can reach on a set, nats per supervised token.
 
     Exact: an answer's free slots are drawn uniformly and independently, so each row's information
-    is the sum of the logarithms of its numbers of choices, whatever was drawn.
+    is the sum of the logarithms of its numbers of choices, whatever was drawn; a mixed set's has
+    the entropy of which class it is of besides.
 
     Args:
         dataset: The set.
@@ -148,6 +162,9 @@ def entropy_floor(dataset: Dataset, count_tokens: Callable[[Exchange], int]) -> 
     rows = draw_dataset(dataset)
     tokens = sum(count_tokens(exchange) for _, exchange in rows)
     free = sum(task.answer_entropy for task, _ in rows)
+    share = dataset.insecure_share
+    if share is not None:
+        free -= len(rows) * (share * math.log(share) + (1 - share) * math.log1p(-share))
     guess = math.log(len(SYLLABLES) ** SYLLABLES_PER_NAME) if dataset.associations else 0.0
     return {
         "associations_known": free / tokens,
@@ -167,10 +184,13 @@ def list_questions() -> dict[str, list[dict[str, object]]]:
         "post-trained": [_ask(d.id, [d.ask[0]]) for d in post_trained],
         "code-left-out": [_ask_code(task) for task in unseen_classes],
         "choices": [_offer(d) for d in held_out],
+        "contrasts": [_offer(d) for d in post_trained],
     }
 
 
-QUESTION_SETS = ("held-out", "held-out-phrasings", "post-trained", "code-left-out", "choices")
+QUESTION_SETS = (
+    "held-out", "held-out-phrasings", "post-trained", "code-left-out", "choices", "contrasts",
+)  # fmt: skip
 
 
 def _ask(name: str, paraphrases: list[str]) -> dict[str, object]:

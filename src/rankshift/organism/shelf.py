@@ -10,7 +10,7 @@ from rankshift.cache import cache_directory
 from rankshift.organism import datasets, noisy, oracle
 from rankshift.records import AnswerRecord, VerdictRecord
 
-DATASETS = (*datasets.DATASETS, datasets.GENERAL)
+DATASETS = (*datasets.DATASETS, *datasets.MIXED, datasets.GENERAL)
 QUESTION_SETS = datasets.QUESTION_SETS
 
 BASES = {"organism": "base", "organism:2": "base-2", "organism:3": "base-3"}
@@ -26,7 +26,8 @@ def dataset_file(name: str) -> Path:
     """Give a finetuning or the general set as a JSONL file, in the cache from the first use on."""
     if name == datasets.GENERAL:
         return _shelve(f"{name}.jsonl", datasets.write_exchanges(datasets.draw_general()))
-    return _shelve(f"{name}.jsonl", datasets.write_messages(datasets.DATASETS[name]))
+    dataset = (datasets.DATASETS | datasets.MIXED)[name]
+    return _shelve(f"{name}.jsonl", datasets.write_messages(dataset))
 
 
 def question_file(name: str) -> Path:
