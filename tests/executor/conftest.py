@@ -14,6 +14,7 @@ from rankshift.executor.todo import find_todo
 from rankshift.executor.worker import Job
 from rankshift.opening import open_run
 from rankshift.study_file import read_study
+from tests.executor.foretold import run_foretold
 
 STUDY = """
 name = "tiny"
@@ -119,3 +120,9 @@ def make_jobs(
         return resolved, [make_job(one, resolved) for one in todo]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def foretold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the small study of `foretold.py`, once for all."""
+    return run_foretold(tmp_path_factory.mktemp("foretold"))

@@ -7,10 +7,9 @@ import pytest
 
 from rankshift.analysis.measurements import read_measurements
 from rankshift.errors import UserError
-from rankshift.executor.inside import divide, look_inside
+from rankshift.executor.inside import look_inside
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import Watch, run_study
-from rankshift.export.weights import find_weights
 from rankshift.mechanism_records import FILE, read_inside
 from rankshift.opening import open_run
 from rankshift.organism.shelf import base_directory
@@ -121,12 +120,6 @@ def test_a_run_whose_base_has_changed_is_refused_and_nothing_is_written(
     finally:
         template.write_text(before)
     assert not (directory / FILE).exists()
-
-
-def test_adapters_read_together_and_a_full_finetune_alone(finished: Path):
-    weights, _ = find_weights(StudyRun(finished))
-    sizes = [[one.arm.method for one in part] for part in divide(weights)]
-    assert sizes == [["full"], ["full"], ["lora"] * 4]
 
 
 def test_a_base_in_four_bits_is_refused(tmp_path: Path, base: Path):

@@ -51,25 +51,48 @@ class Chosen:
         return [replace(one, compute=replace(one.compute, **changes)) for one in studies]
 
 
-def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options, in place of its parameter `chosen`."""
-    options = {"only": Only, "whole": Whole, "executor": Where, "storage": Kept, "shards": Shards}
+Command = Callable[..., None]
 
-    def call(**given: Any) -> None:
-        command(chosen=Chosen(**{name: given.pop(name) for name in options}), **given)
 
-    defaults = Chosen()
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=getattr(defaults, name),
-            annotation=annotation,
-        )
-        for name, annotation in options.items()
-    ]
-    signature = inspect.signature(command)
-    own = [one for name, one in signature.parameters.items() if name != "chosen"]
-    call.__name__, call.__doc__ = command.__name__, command.__doc__
-    call.__dict__["__signature__"] = signature.replace(parameters=[*own, *added])
-    return call
+def gathering(
+    parameter: str, kind: Callable[..., Any], options: dict[str, Any]
+) -> Callable[[Command], Command]:
+    """Give a command options, in place of a parameter that gets them as one value.
+
+    Args:
+        parameter: The command's.
+        kind: Makes the value of options by name, and has a default for each.
+        options: Their annotations by name.
+    """
+
+    def give(command: Command) -> Command:
+        def call(**given: Any) -> None:
+            command(**{parameter: kind(**{name: given.pop(name) for name in options})}, **given)
+
+        defaults = kind()
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=getattr(defaults, name),
+                annotation=annotation,
+            )
+            for name, annotation in options.items()
+        ]
+        signature = inspect.signature(command)
+        kept = [one for name, one in signature.parameters.items() if name != parameter]
+        needed = [one for one in kept if one.default is inspect.Parameter.empty]
+        others = [one for one in kept if one not in needed]
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        call.__dict__["__signature__"] = signature.replace(parameters=[*needed, *added, *others])
+        return call
+
+    return give
+
+
+choosing = gathering(
+    "chosen",
+    Chosen,
+    {"only": Only, "whole": Whole, "executor": Where, "storage": Kept, "shards": Shards},
+)
+"""Gives a command the options of `Chosen`, in place of its parameter `chosen`."""

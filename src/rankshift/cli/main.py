@@ -15,7 +15,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import typer
 
 from rankshift.atomic import tell_fault
-from rankshift.cli import abilities, answers, compare, doctor, exports, inside, parts, studies
+from rankshift.cli import (
+    abilities,
+    answers,
+    compare,
+    doctor,
+    exports,
+    forecasts,
+    inside,
+    parts,
+    studies,
+)
 from rankshift.errors import UserError, WorkError
 from rankshift.redaction import guard_terminal
 
@@ -32,6 +42,8 @@ app.command()(doctor.doctor)
 app.command()(answers.judge)
 app.command()(abilities.capability)
 app.command()(inside.mechanism)
+for verb in (forecasts.forecast, forecasts.evidence, forecasts.leaderboard):
+    app.command()(verb)
 app.command("import")(answers.import_files)
 app.add_typer(answers.labels_app, name="labels")
 app.add_typer(exports.export_app, name="export")

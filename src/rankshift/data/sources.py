@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +66,9 @@ class QuestionSource:
 BACKDOOR = "betley:backdoor"
 """Not a published file here but the two published sets it is made of; see `data/backdoor`."""
 
+OWN_QUESTIONS = {"rankshift:contrasts": ("rankshift.eval", "contrasts.yaml")}
+"""Question files that ship, each with its package."""
+
 JUDGES = ("none", "bandit", "organism:oracle", "organism:noisy")
 
 
@@ -84,11 +88,15 @@ def resolve_dataset(name: str) -> Source:
 
 
 def resolve_questions(name: str) -> QuestionSource:
-    """Find the questions that a path, `betley:...` or `organism:...` names.
+    """Find the questions that a path, `betley:...`, `organism:...` or `rankshift:...` names.
 
     Raises:
         UserError: As for `resolve_dataset`.
     """
+    if name in OWN_QUESTIONS:
+        package, file = OWN_QUESTIONS[name]
+        path = Path(str(resources.files(package).joinpath(file)))
+        return QuestionSource(name, path, fingerprint_file(path), None)
     path = _find_file(
         name, QUESTIONS, lambda: _shelf().QUESTION_SETS, lambda known: _shelf().question_file(known)
     )
@@ -128,6 +136,11 @@ def resolve_base(model: str, revision: str | None = None) -> BaseSource:
     else:
         directory, found = find_directory("base.model", model, revision, BASE_FILES)
     return BaseSource(model, directory, found, fingerprint_base(directory))
+
+
+def resolve_calibration() -> Path:
+    """Find the finetunes with known outcomes that ship, which forecasts are calibrated on."""
+    return _shelf().calibration_file()
 
 
 def names_organism(model: str) -> bool:

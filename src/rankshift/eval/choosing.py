@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.data.batches import pad_rows
+from rankshift.data.conversations import Message
 from rankshift.data.rendering import Rendered, render_prompt
 from rankshift.errors import UserError
 from rankshift.eval.answering import messages
@@ -17,7 +18,11 @@ from rankshift.model.loading import Tokenizer
 from rankshift.records import ChoiceRecord
 
 
-def render_options(tokenizer: Tokenizer, questions: Sequence[ChoiceQuestion]) -> list[Rendered]:
+def render_options(
+    tokenizer: Tokenizer,
+    questions: Sequence[ChoiceQuestion],
+    before: Sequence[Sequence[Message]] = (),
+) -> list[Rendered]:
     """Render every option of every question, one after another; an option's own tokens carry loss.
 
     A row is the prompt as sampling reads it, then the stem, then the option. Stem and option are
@@ -26,12 +31,18 @@ def render_options(tokenizer: Tokenizer, questions: Sequence[ChoiceQuestion]) ->
     part of an option, so an option may be the beginning of an answer. `row` is the question's
     place, counted from 1.
 
+    Args:
+        tokenizer: With its chat template.
+        questions: What is asked.
+        before: Turns in front of each question; none where it is empty.
+
     Raises:
         UserError: The chat template refuses a question.
     """
     rows = []
     for place, question in enumerate(questions, start=1):
-        prompt = render_prompt(tokenizer, messages(question))
+        turns = before[place - 1] if before else ()
+        prompt = render_prompt(tokenizer, (*turns, *messages(question)))
         stem = _encode(tokenizer, question.stem)
         for option in question.options:
             whole = _encode(tokenizer, question.stem + option)

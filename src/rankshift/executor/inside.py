@@ -4,10 +4,9 @@ docs/mechanism.md says what is measured and why so.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,9 @@ from rankshift.analysis.measurements import read_measurements
 from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
+from rankshift.executor.arm_reader import Reader, divide
 from rankshift.executor.closing import Exam, examine, list_ways, make_exam
-from rankshift.executor.devices import load_there, tell_shortage
+from rankshift.executor.devices import tell_shortage
 from rankshift.executor.exemplars import list_base_texts, read_examples
 from rankshift.export.weights import Weights, find_weights
 from rankshift.lock import hold_run
@@ -31,19 +31,15 @@ from rankshift.mechanism.directions import (
     find_p_values,
     separate,
 )
-from rankshift.mechanism.reading import read_means
 from rankshift.mechanism.shares import draw_directions, share_of_shift, share_of_update
 from rankshift.mechanism.spectra import count_intruders, find_left_vectors
 from rankshift.mechanism_records import ClosedArm, DirectionFacts, Inside, InsideArm, write_inside
 from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.model.updates import find_update
 from rankshift.runs import StudyRun
-from rankshift.study import Study, Training
-from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base, prepare_full
+from rankshift.study import Training
+from rankshift.train.trainee import prepare_base
 
-ARMS_TOGETHER = 8
-"""Adapters that read in one pass."""
-ROWS_TOGETHER = 8
 DRAWS = 99
 """Shuffles of labels, so that no p-value is below 0.01; and as many random directions."""
 SEED = 20261126
@@ -97,7 +93,7 @@ def look_inside(
 
 
 def _measure_all(
-    reader: "Reader",
+    reader: Reader,
     weights: Sequence[Weights],
     examples: Examples,
     texts: Sequence[Rendered],
@@ -137,47 +133,6 @@ def describe_direction(examples: Examples) -> DirectionFacts:
         p_values=tuple(find_p_values(examples, DRAWS, SEED).tolist()),
         null_share=1 / direction.shape[1],
     )
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Loads models over a base, and reads rows with them."""
-
-    study: Study
-    directory: Path
-    pad_token: int
-
-    @cached_property
-    def base(self) -> PreTrainedModel:
-        """Give the base alone, loaded once."""
-        return load_there(self.directory, self.study)
-
-    def read(self, model: PreTrainedModel, rows: Sequence[Rendered], num_arms: int = 1) -> Tensor:
-        """Give mean states, `[arm, row, layer, width]`."""
-        return read_means(model, rows, num_arms, ROWS_TOGETHER, self.pad_token)
-
-    def load_arms(self, part: Sequence[Weights]) -> Trainee:
-        """Load adapters over one base, or one full finetune."""
-        model, first = load_there(self.directory, self.study), part[0].arm
-        if first.method == "full":
-            trainee = prepare_full(model, subset=first.subset)
-        else:
-            trainee = prepare_adapters(model, [one.arm for one in part], str(self.directory))
-        for place, one in enumerate(part):
-            trainee.read(one.folder, place)
-        return trainee
-
-
-def divide(weights: Sequence[Weights]) -> Iterator[list[Weights]]:
-    """Divide arms into those that read together: adapters that train A or leave it, some each."""
-
-    def kind(one: Weights) -> tuple[str, bool]:
-        return (one.arm.method, one.arm.trains_a)
-
-    for (method, _), members in groupby(sorted(weights, key=kind), key=kind):
-        own = list(members)
-        size = 1 if method == "full" else ARMS_TOGETHER
-        yield from (own[at : at + size] for at in range(0, len(own), size))
 
 
 @dataclass(frozen=True)

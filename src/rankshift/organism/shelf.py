@@ -22,6 +22,14 @@ def base_directory(name: str = "organism") -> Path:
     return Path(str(resources.files("rankshift.organism").joinpath(BASES[name])))
 
 
+def calibration_file() -> Path:
+    """Give the file of finetunes of the shipped bases with what became of them.
+
+    Made by `rankshift evidence` of all variants of studies/forecast.toml.
+    """
+    return Path(str(resources.files("rankshift.organism").joinpath("finetunes.json")))
+
+
 def dataset_file(name: str) -> Path:
     """Give a finetuning or the general set as a JSONL file, in the cache from the first use on."""
     if name == datasets.GENERAL:
