@@ -8,6 +8,7 @@ from rankshift.mechanism_records import (
     DirectionFacts,
     Inside,
     InsideArm,
+    Passage,
     read_inside,
     write_inside,
 )
@@ -27,13 +28,16 @@ ARM = InsideArm(
     of_weights=None,
     random_of_activations=0.004,
     random_of_weights=0.003,
+    along=0.5,
     cosine=0.4,
     shift_norm=0.1,
     separation=None,
     intruders=3,
     layers=28,
 )
-INSIDE = Inside(DirectionFacts(9, 4, 3, (1.0, 2.0), (0.01, 0.02), 0.004), 5, (ARM, ARM))
+PASSAGE = Passage("0a", 2, ("step 2", "skill 0.5"), 1.5, 0.1, None, 0.2)
+FACTS = DirectionFacts(9, 4, 3, (1.0, 2.0), (0.01, 0.02), 0.004)
+INSIDE = Inside(FACTS, 5, (ARM, ARM), (PASSAGE,))
 
 
 def test_what_was_found_is_read_back_as_it_was_written(tmp_path: Path):

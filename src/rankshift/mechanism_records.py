@@ -45,6 +45,8 @@ class InsideArm:
     random_of_activations: float
     """Mean over random directions."""
     random_of_weights: float
+    along: float | None
+    """How far its states moved along that direction, in units of its length, mean over layers."""
     cosine: float | None
     """Of its shift with the direction, mean over layers: the sign says which way."""
     shift_norm: float
@@ -55,6 +57,21 @@ class InsideArm:
     """Intruder dimensions, over all layers."""
     layers: int
     """Layers with an update."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Where an arm was on its way: what was found after a step before the last."""
+
+    arm: str
+    step: int
+    marks: tuple[str, ...]
+    """What it had come to there: `step 20` for a checkpoint, `skill 0.9` for a first crossing."""
+    loss: float | None
+    """On held-out rows of its own data, nats per supervised token."""
+    of_activations: float | None
+    of_weights: float | None
+    along: float | None
 
 
 Way = Literal["open", "closed", "random"]
@@ -82,6 +99,8 @@ class Inside:
     texts: int
     """The base's own answers, whose states' shift is measured."""
     arms: tuple[InsideArm, ...]
+    passages: tuple[Passage, ...] = ()
+    """Of the task's arms and their twins, at checkpoints and crossings before the end."""
     closed: tuple[ClosedArm, ...] = ()
     """Where directions were closed: every arm and the base, in every way."""
     base: str | None = None

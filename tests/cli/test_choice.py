@@ -24,7 +24,7 @@ def test_a_command_gets_one_value_and_shows_five_options():
         given.append((study, chosen, loud))
 
     names = list(inspect.signature(command).parameters)
-    assert names == ["study", "loud", "only", "whole", "executor", "storage", "shards"]
+    assert names == ["study", "only", "whole", "executor", "storage", "shards", "loud"]
     options = {"only": "a", "whole": False, "executor": "ray", "storage": None, "shards": 2}
     command(study=Path("s"), loud=True, **options)
     assert given == [(Path("s"), Chosen("a", False, "ray", None, 2), True)]

@@ -38,7 +38,7 @@ seeds = [1]
 twin_seeds = [1]
 [training]
 steps = 24
-checkpoints = [24]
+checkpoints = [8, 24]
 rows_per_step = 8
 [evaluation]
 suites = ["organism:held-out"]
@@ -88,6 +88,16 @@ def test_task_arms_move_along_the_persona_and_their_twins_less(directory: Path):
         assert arm.random_of_activations == pytest.approx(found.direction.null_share, rel=0.5)
         assert arm.layers == 28
     assert max(found.direction.p_values) == pytest.approx(0.01)
+    assert [(one.arm, one.step, one.marks) for one in found.passages] == [
+        (arm.arm, 8, ("step 8",)) for arm in found.arms
+    ]
+    last = {arm.arm: arm for arm in found.arms}
+    measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}
+    for one in found.passages:
+        assert one.loss == measured[one.arm].own_loss[8]
+        if last[one.arm].role == "task":
+            assert one.along is not None
+            assert one.along > 0
     again = look_inside(directory, 40, lambda _: None)
     assert again == found
 

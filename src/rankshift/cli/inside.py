@@ -1,7 +1,6 @@
 """The verb that looks inside the arms of a run."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rankshift.analysis.inside import find_effect, group, list_marks, tell_from_twins
 from rankshift.cli.screen import AsJson, console
-from rankshift.mechanism_records import FILE, ClosedArm, Inside, InsideArm, Way
+from rankshift.mechanism_records import FILE, ClosedArm, Inside, Way
 
 
 def mechanism(
@@ -39,6 +39,10 @@ def mechanism(
     console.print(tabulate(found))
     for sentence in tell(found):
         console.print(Text(sentence))
+    if found.passages:
+        console.print()
+        console.print(tabulate_passages(found))
+        console.print(Text("share of the shift of states along the direction, and loss there"))
     if found.closed:
         console.print()
         console.print(tabulate_closed(found))
@@ -66,24 +70,6 @@ def tabulate(found: Inside) -> Table:
     return table
 
 
-def group(arms: Sequence[InsideArm]) -> dict[tuple[object, ...], list[InsideArm]]:
-    """Put the seeds of a setting together, the task's first; each with what to call it."""
-    several = len({arm.u for arm in arms if arm.u is not None}) > 1
-    groups: dict[tuple[object, ...], list[InsideArm]] = {}
-    for arm in sorted(arms, key=_order):
-        name = f"rank {arm.rank}" if arm.method == "lora" else f"full, {arm.optimizer}"
-        if several and arm.u is not None:
-            name += f", u {arm.u:g}"
-        name += ", frozen A" * (not arm.trains_a)
-        groups.setdefault((_order(arm), "twin " * (arm.role == "twin") + name), []).append(arm)
-    return groups
-
-
-def _order(arm: InsideArm) -> tuple[object, ...]:
-    kind = (arm.role, arm.method != "lora", not arm.trains_a, arm.optimizer)
-    return (*kind, arm.u or 0.0, arm.rank or 0)
-
-
 def tell(found: Inside) -> list[str]:
     """Say what was found, and what the columns are."""
     facts = found.direction
@@ -92,10 +78,14 @@ def tell(found: Inside) -> list[str]:
         for role in ("task", "twin")
     }
     twins = f", their twins' {by_role['twin']}" if by_role["twin"] != "-" else ""
+    told = tell_from_twins(found)
+    aurocs = ", ".join(f"{one.auroc:.2f}" for one in told)
+    apart = f"Told from twins by it alone, seed by seed: AUROC {aurocs}." if told else ""
     return [
         "",
         f"The task's arms moved {by_role['task']} along the persona's direction{twins}, a random "
         f"direction has {facts.null_share:.1%}.",
+        apart,
         "",
         f"Direction: {facts.misaligned:,} misaligned of {facts.answers:,} coherent answers to "
         f"{facts.questions} questions, read by the base; of each arm, the answers of all others. "
@@ -106,6 +96,26 @@ def tell(found: Inside) -> list[str]:
         "AUROC: how well it tells an arm's misaligned answers from its aligned ones.",
         f"intruders: of {found.arms[0].layers} layers' ten largest singular vectors.",
     ]
+
+
+def tabulate_passages(found: Inside) -> Table:
+    """Lay out the means over seeds on the way, a row a setting, two columns a mark."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("on the way", no_wrap=True)
+    marks = list_marks(found.passages)
+    for mark in marks:
+        table.add_column(mark, justify="right")
+        table.add_column("loss", justify="right")
+    for (_, name), own in group(found.arms).items():
+        ids = {arm.arm for arm in own}
+        cells = []
+        for mark in marks:
+            there = [one for one in found.passages if one.arm in ids and mark in one.marks]
+            losses = [one.loss for one in there if one.loss is not None]
+            cells += [_share([one.of_activations for one in there])]
+            cells += [f"{mean(losses):.3f}" if losses else "-"]
+        table.add_row(f"{name} ({len(own)})", *cells)
+    return table
 
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -150,27 +160,6 @@ def tell_closed(found: Inside) -> list[str]:
     )
     shares = ", ".join(f"{coherent[way] / answers[way]:.0%} {way}" for way in WAYS)
     return [*told, f"Rates are among coherent answers: {shares}."]
-
-
-def find_effect(found: Inside, arms: set[str], way: Way) -> tuple[float, float]:
-    """Give the shares of misalignment and skill that a way takes from some arms, all together.
-
-    Misalignment is the rate among coherent answers above the base's; skill is the drop in loss from
-    the base. Both of the base are those of nothing closed.
-    """
-    base_rate, base_loss = _pool(found, {found.base or ""}, "open")
-    open_rate, open_loss = _pool(found, arms, "open")
-    rate, loss = _pool(found, arms, way)
-    removed = (open_rate - rate) / (open_rate - base_rate) if open_rate > base_rate else math.nan
-    lost = (loss - open_loss) / (base_loss - open_loss) if base_loss > open_loss else math.nan
-    return removed, lost
-
-
-def _pool(found: Inside, arms: set[str], way: Way) -> tuple[float, float]:
-    own = [one for one in found.closed if one.arm in arms and one.way == way]
-    coherent = sum(one.coherent for one in own)
-    rate = sum(one.misaligned for one in own) / coherent if coherent else math.nan
-    return rate, mean(one.loss for one in own)
 
 
 def _rate(own: Sequence[ClosedArm]) -> str:

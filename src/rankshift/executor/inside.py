@@ -3,18 +3,15 @@
 docs/mechanism.md says what is measured and why so.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from rankshift.analysis.measurements import read_measurements
+from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
@@ -22,27 +19,30 @@ from rankshift.executor.arm_reader import Reader, divide
 from rankshift.executor.closing import Exam, examine, list_ways, make_exam
 from rankshift.executor.devices import tell_shortage
 from rankshift.executor.exemplars import list_base_texts, read_examples
+from rankshift.executor.ground import SEED, Ground, measure_arm, measure_passage
+from rankshift.executor.passages import Passed, list_losses, list_passages
 from rankshift.export.weights import Weights, find_weights
 from rankshift.lock import hold_run
 from rankshift.mechanism.directions import (
     Examples,
-    find_cosines,
     find_direction,
     find_p_values,
-    separate,
 )
-from rankshift.mechanism.shares import draw_directions, share_of_shift, share_of_update
-from rankshift.mechanism.spectra import count_intruders, find_left_vectors
-from rankshift.mechanism_records import ClosedArm, DirectionFacts, Inside, InsideArm, write_inside
+from rankshift.mechanism.spectra import find_left_vectors
+from rankshift.mechanism_records import (
+    ClosedArm,
+    DirectionFacts,
+    Inside,
+    InsideArm,
+    Passage,
+    write_inside,
+)
 from rankshift.model.loading import load_tokenizer, padding_token
-from rankshift.model.updates import find_update
 from rankshift.runs import StudyRun
-from rankshift.study import Training
-from rankshift.train.trainee import prepare_base
+from rankshift.train.trainee import Trainee, prepare_base
 
 DRAWS = 99
-"""Shuffles of labels, so that no p-value is below 0.01; and as many random directions."""
-SEED = 20261126
+"""Shuffles of labels, so that no p-value is below 0.01."""
 
 
 def look_inside(
@@ -82,7 +82,13 @@ def look_inside(
         read = partial(reader.read, reader.base)
         examples = read_examples(steps, measured, answers_each, tokenizer, read)
         texts = list_base_texts(measured.values(), answers_each, tokenizer)
-        found = _measure_all(reader, weights, examples, texts, exam, say)
+        before = reader.read(reader.base, texts)[0]
+        scale, left_vectors = float(before.mean(dim=0).norm()), find_left_vectors(reader.base)
+        ground = Ground(reader.base, study.training, scale, examples, left_vectors)
+        looker = Looker(reader, texts, before, ground, say)
+        found = _measure_all(looker, weights, exam)
+        passages = list_passages(run, measured, weights)
+        found = replace(found, passages=tuple(looker.walk(passages, measured)))
         if exam:
             own = next(name for name, arm in measured.items() if arm.arm.method == "base")
             ways = list_ways(find_direction(examples), SEED)
@@ -92,34 +98,55 @@ def look_inside(
     return found
 
 
-def _measure_all(
-    reader: Reader,
-    weights: Sequence[Weights],
-    examples: Examples,
-    texts: Sequence[Rendered],
-    exam: Exam | None,
-    say: Callable[[str], None],
-) -> Inside:
+@dataclass(frozen=True)
+class Looker:
+    """Reads the base's own answers with arms, and measures how their states have shifted."""
+
+    reader: Reader
+    texts: Sequence[Rendered]
+    before: Tensor
+    """The base's mean states of them, `[text, layer, width]`."""
+    ground: Ground
+    say: Callable[[str], None]
+
+    def look(self, part: Sequence[Weights]) -> tuple[Trainee, Tensor]:
+        """Load some arms; give them, and the shift of each, `[arm, layer, width]`."""
+        more = " and others" * (len(part) > 1)
+        self.say(f"reading with {len(part)} arms: {part[0].arm.label}{more}")
+        trainee = self.reader.load_arms(part)
+        shifts = self.reader.read(trainee.model, self.texts, len(part)) - self.before
+        return trainee, shifts.mean(dim=1)
+
+    def walk(
+        self, passages: Mapping[tuple[str, int], Passed], measured: Mapping[str, MeasuredArm]
+    ) -> Iterator[Passage]:
+        """Measure arms where they were on their way."""
+        for part in divide([one.weights for one in passages.values()]):
+            _, shifts = self.look(part)
+            for one, shift in zip(part, shifts, strict=True):
+                marks = passages[one.arm_id, one.step].marks
+                loss = list_losses(measured[one.arm_id]).get(one.step)
+                yield measure_passage(one, marks, loss, shift, self.ground)
+
+
+def _measure_all(looker: Looker, weights: Sequence[Weights], exam: Exam | None) -> Inside:
     """Measure all arms, some at a time; where there is an exam, close their directions too.
 
     Those who are examined together share a direction: of all arms but themselves.
     """
-    before = reader.read(reader.base, texts)[0]
-    scale, left_vectors = float(before.mean(dim=0).norm()), find_left_vectors(reader.base)
-    ground = Ground(reader.base, reader.study.training, scale, examples, left_vectors)
+    examples = looker.ground.examples
     found: list[InsideArm] = []
     closed: list[ClosedArm] = []
     for part in divide(weights):
-        say(f"reading with {len(part)} arms: {part[0].arm.label}{' and others' * (len(part) > 1)}")
-        trainee = reader.load_arms(part)
-        shifts = reader.read(trainee.model, texts, len(part)) - before
-        for one, shift in zip(part, shifts.mean(dim=1), strict=True):
-            found.append(measure_arm(one, shift, ground))
+        trainee, shifts = looker.look(part)
+        for one, shift in zip(part, shifts, strict=True):
+            found.append(measure_arm(one, shift, looker.ground))
         if exam:
             names = [one.arm_id for one in part]
             ways = list_ways(find_direction(examples.leave_out(*names)), SEED)
             closed += examine(trainee, names, ways, exam)
-    return Inside(describe_direction(examples), len(texts), tuple(found), tuple(closed))
+    texts = len(looker.texts)
+    return Inside(describe_direction(examples), texts, tuple(found), closed=tuple(closed))
 
 
 def describe_direction(examples: Examples) -> DirectionFacts:
@@ -133,67 +160,3 @@ def describe_direction(examples: Examples) -> DirectionFacts:
         p_values=tuple(find_p_values(examples, DRAWS, SEED).tolist()),
         null_share=1 / direction.shape[1],
     )
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What every arm is measured against."""
-
-    base: PreTrainedModel
-    training: Training
-    scale: float
-    """Length of its mean states."""
-    examples: Examples
-    """Of all arms."""
-    left_vectors: dict[str, Tensor]
-    """Of its weights."""
-
-
-def measure_arm(one: Weights, shift: Tensor, ground: Ground) -> InsideArm:
-    """Measure one arm along the direction of all others.
-
-    Args:
-        one: The arm's weights.
-        shift: Of its mean states, `[layer, width]`.
-        ground: The base, and the answers of all arms.
-    """
-    arm, update = one.arm, find_update(one.folder, ground.base, one.arm.subset)
-    examples = ground.examples
-    direction = _attempt(lambda: find_direction(examples.leave_out(one.arm_id)))
-    nulls = list(draw_directions(shift, DRAWS, SEED))
-    separation = None
-    if direction is not None:
-        separation = _attempt(lambda: separate(examples.keep(one.arm_id), direction))
-    intruders = count_intruders(update, ground.left_vectors)
-    return InsideArm(
-        arm=one.arm_id,
-        label=arm.label,
-        role=arm.role,
-        method=arm.method,
-        rank=arm.rank,
-        u=arm.u,
-        trains_a=arm.trains_a,
-        optimizer=arm.find_optimizer(ground.training),
-        seed=arm.seed,
-        step=one.step,
-        of_activations=None if direction is None else _told(share_of_shift(shift, direction)),
-        of_weights=None if direction is None else _told(share_of_update(update, direction)),
-        random_of_activations=float(np.mean([share_of_shift(shift, null) for null in nulls])),
-        random_of_weights=float(np.mean([share_of_update(update, null) for null in nulls[:9]])),
-        cosine=None if direction is None else float(find_cosines(shift, direction).mean()),
-        shift_norm=float(shift.norm()) / ground.scale,
-        separation=None if separation is None else float(separation.mean()),
-        intruders=sum(intruders.values()),
-        layers=len(intruders),
-    )
-
-
-def _attempt(find: Callable[[], Tensor]) -> Tensor | None:
-    try:
-        return find()
-    except UserError:
-        return None
-
-
-def _told(share: float) -> float | None:
-    return None if math.isnan(share) else share

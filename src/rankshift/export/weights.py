@@ -62,7 +62,7 @@ def find_weights(run: StudyRun, step: int | None = None) -> tuple[list[Weights],
         raise UserError(f"--step {step}: weights are kept after steps {listed}; give one of them")
     found, without = [], []
     for arm_id, arm in trained.items():
-        kept = _find_last(run, arm_id, arm, asked if step is None else (step,))
+        kept = find_last(run, arm_id, arm, asked if step is None else (step,))
         if kept is None:
             without.append(arm.label)
         else:
@@ -73,7 +73,8 @@ def find_weights(run: StudyRun, step: int | None = None) -> tuple[list[Weights],
     return found, without
 
 
-def _find_last(run: StudyRun, arm_id: str, arm: Arm, steps: tuple[int, ...]) -> Weights | None:
+def find_last(run: StudyRun, arm_id: str, arm: Arm, steps: tuple[int, ...]) -> Weights | None:
+    """Find an arm's weights after the last of some steps after which it has whole ones."""
     files = run.arm(arm_id)
     for step in reversed(steps):
         folder = files.checkpoint(step)
