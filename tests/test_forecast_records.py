@@ -35,7 +35,7 @@ FINETUNE = Finetune(
 def test_evidence_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "forecast.json"
     write_evidence(path, [FINETUNE])
-    assert read_evidence(path) == (FINETUNE,)
+    assert read_evidence(path).finetunes == (FINETUNE,)
 
 
 def test_evidence_that_was_edited_is_refused_in_one_line(tmp_path):

@@ -62,18 +62,35 @@ class Finetune(Subject):
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """What finetunes of other studies foretold of one."""
+
+    arm: str
+    share: float | None
+    """Of the steps, that had been taken; None before training."""
+    rate: float
+    low: float
+    """Of the 90 % interval."""
+    high: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known of a run's finetunes, or of those of several."""
 
     finetunes: tuple[Finetune, ...]
+    foretold: tuple[Foretold, ...] = ()
+    """Of a run's own file: by what ships, without this study's own finetunes."""
 
 
-def write_evidence(path: Path, finetunes: Iterable[Finetune]) -> None:
+def write_evidence(
+    path: Path, finetunes: Iterable[Finetune], foretold: Iterable[Foretold] = ()
+) -> None:
     """Write it as one file that shows edits."""
-    write_sealed(path, evidence=Evidence(tuple(finetunes)))
+    write_sealed(path, evidence=Evidence(tuple(finetunes), tuple(foretold)))
 
 
-def read_evidence(path: Path) -> tuple[Finetune, ...]:
+def read_evidence(path: Path) -> Evidence:
     """Read it.
 
     Raises:
@@ -82,4 +99,4 @@ def read_evidence(path: Path) -> tuple[Finetune, ...]:
     (evidence,) = read_sealed(
         path, "make it again with `rankshift evidence RUN`", evidence=Evidence
     )
-    return evidence.finetunes
+    return evidence

@@ -17,7 +17,7 @@ def directory(foretold: Path, tmp_path: Path) -> Path:
 
 def test_evidence_has_each_of_the_tasks_finetunes_with_what_became_of_it(directory: Path):
     found = collect_evidence(directory, None, lambda _: None)
-    assert read_evidence(directory / FILE) == found
+    assert read_evidence(directory / FILE).finetunes == found
     assert [(one.method, one.rank) for one in found] == [("lora", 1), ("lora", 16), ("full", None)]
     for one in found:
         assert one.data == "organism:mixed-50"

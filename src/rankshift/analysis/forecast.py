@@ -119,6 +119,11 @@ def find_fault(subject: Subject, finetunes: Sequence[Finetune]) -> str | None:
     return None
 
 
+def choose_predictors(share: float | None) -> Predictors:
+    """Give what a forecast is made of when a share of the steps has been taken; None: none yet."""
+    return Predictors(BEFORE, () if share is None else FIRST_STEPS, share)
+
+
 def make_forecast(
     asked: Sequence[Subject],
     finetunes: Sequence[Finetune],
@@ -133,7 +138,7 @@ def make_forecast(
         share: Of the steps, at which first readings are taken; None forecasts before training.
         fail_above: The gate's rate; None sets none.
     """
-    predictors = Predictors(BEFORE, () if share is None else FIRST_STEPS, share)
+    predictors = choose_predictors(share)
     values, known = tabulate(finetunes, predictors)
     rates = np.array([one.rate for one in known])
     studies = np.array([one.study for one in known])

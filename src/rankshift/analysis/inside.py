@@ -1,11 +1,15 @@
 """What mechanism.json says, summed up over seeds: for the terminal and for the page."""
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import mean
+from typing import Any
 
-from rankshift.mechanism_records import Inside, InsideArm, Passage, Way
+from rankshift.analysis.intervals import interval_of_mean
+from rankshift.mechanism_records import Inside, InsideArm, Passage, Way, read_inside
+from rankshift.runs import StudyRun
 
 
 def group(arms: Sequence[InsideArm]) -> dict[tuple[object, ...], list[InsideArm]]:
@@ -75,6 +79,65 @@ def find_effect(found: Inside, arms: set[str], way: Way) -> tuple[float, float]:
     removed = (open_rate - rate) / (open_rate - base_rate) if open_rate > base_rate else math.nan
     lost = (loss - open_loss) / (base_loss - open_loss) if base_loss > open_loss else math.nan
     return removed, lost
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """A mean over seeds with Student's 95 % interval; ends are None with too few seeds."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+def average_seeds(values: Mapping[int | None, float]) -> SeedMean | None:
+    """Average what each seed has, those that are no number left out; None where none is."""
+    known = [value for value in values.values() if math.isfinite(value)]
+    if not known:
+        return None
+    interval = interval_of_mean(known)
+    return SeedMean(mean(known), interval.low, interval.high, len(known))
+
+
+def average_shares(found: Inside, role: str) -> SeedMean | None:
+    """Average the share of a role's shift of states that runs along the direction, over seeds."""
+    by_seed: dict[int | None, list[float]] = {}
+    for arm in found.arms:
+        if arm.role == role and arm.of_activations is not None:
+            by_seed.setdefault(arm.seed, []).append(arm.of_activations)
+    return average_seeds({seed: mean(own) for seed, own in by_seed.items()})
+
+
+def average_effects(found: Inside, way: Way) -> tuple[SeedMean | None, SeedMean | None]:
+    """Average what a way takes from the task's arms, seed by seed: of misalignment, of skill."""
+    by_seed: dict[int | None, set[str]] = {}
+    for arm in found.arms:
+        if arm.role == "task":
+            by_seed.setdefault(arm.seed, set()).add(arm.arm)
+    effects = {seed: find_effect(found, own, way) for seed, own in by_seed.items()}
+    removed, lost = ({seed: one[of] for seed, one in effects.items()} for of in (0, 1))
+    return average_seeds(removed), average_seeds(lost)
+
+
+def describe_inside(run: StudyRun) -> dict[str, Any] | None:
+    """Give what was found inside a run's arms as results.json has it; None where nobody looked."""
+    found = read_inside(run.directory)
+    if found is None:
+        return None
+    effects = []
+    for way in ("closed", "random") if found.closed else ():
+        removed, lost = average_effects(found, way)
+        effects.append({"way": way, "removed": _tell(removed), "lost": _tell(lost)})
+    return json.loads(json.dumps(asdict(found))) | {
+        "told_from_twins": [asdict(one) for one in tell_from_twins(found)],
+        "shares": {role: _tell(average_shares(found, role)) for role in ("task", "twin")},
+        "effects": effects,
+    }
+
+
+def _tell(found: SeedMean | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
 
 
 def _pool(found: Inside, arms: set[str], way: Way) -> tuple[float, float]:

@@ -22,8 +22,10 @@ from rankshift.analysis.curves import (
 from rankshift.analysis.derived import build_derived_curves
 from rankshift.analysis.estimates import describe_estimate, list_counts
 from rankshift.analysis.excess import build_excess_curves
+from rankshift.analysis.foretold import describe_foretold
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
+from rankshift.analysis.inside import describe_inside
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.matched import build_matched_curves, list_matches
 from rankshift.analysis.measurements import DERIVED, DESCRIBED, MeasuredArm, read_measurements
@@ -55,10 +57,8 @@ FORMAT = 1
 TIMES = ("started", "finished", "times", "seconds", "timings")
 """Keys of provenance.json that differ between two runs of the same thing."""
 
-
 ENGINE = "engine"
 """Key of provenance.json with each layer's form: one table an arm, too long for a page."""
-
 
 RATES = ("misaligned_given_coherent", "misaligned_of_all")
 
@@ -108,6 +108,8 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
             arms, [*curves, *matched_curves], study.analysis, primary_key
         ),
         "agreement": build_agreement(run, arms, primary_key["judge"], last_step),
+        "mechanism": describe_inside(run),
+        "foretold": describe_foretold(run),
         "diverged": _list_diverged(arms),
         "data": _collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),

@@ -60,7 +60,7 @@ def leaderboard(
 ) -> None:
     """Score predictors of misalignment on studies that they have not seen."""
     from rankshift.analysis.leaderboard import score_all
-    from rankshift.executor.forecast import read_calibration, read_finetunes
+    from rankshift.executor.calibrating import read_calibration, read_finetunes
 
     finetunes = read_finetunes(calibration) if calibration else read_calibration(())
     standings = score_all(finetunes)

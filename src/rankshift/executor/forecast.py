@@ -7,14 +7,15 @@ from pathlib import Path
 from rankshift.analysis.forecast import Forecast, find_fault, list_evidence, make_forecast
 from rankshift.analysis.measurements import read_measurements
 from rankshift.arms import expand_arms
-from rankshift.data.sources import resolve_calibration, resolve_dataset
+from rankshift.data.sources import resolve_dataset
 from rankshift.errors import UserError
 from rankshift.executor.before import draw_data, read_before
+from rankshift.executor.calibrating import read_calibration
 from rankshift.executor.devices import tell_shortage
 from rankshift.executor.first_steps import read_first_steps
 from rankshift.executor.foretelling import find_premises
 from rankshift.executor.premises import Premises
-from rankshift.forecast_records import FILE, EarlyReadings, Finetune, Subject, read_evidence
+from rankshift.forecast_records import EarlyReadings, Finetune, Subject
 from rankshift.runs import StudyRun, identify_arms
 from rankshift.study import Base, Evaluation, Study
 
@@ -82,26 +83,6 @@ def forecast_finetunes(asked: Asked, say: Callable[[str], None]) -> Forecast:
         return Forecast(subject.base, subject.data, "before training", fault, seen)
     wanted = list_wanted(asked, subject, early, like)
     return make_forecast(wanted, like, find_share(early, like), asked.fail_above)
-
-
-def read_calibration(paths: Sequence[Path]) -> list[Finetune]:
-    """Read the finetunes with known outcomes: those that ship, then those of some runs or files.
-
-    Raises:
-        UserError: A file is not there, or was cut or edited.
-    """
-    return read_finetunes([resolve_calibration(), *paths])
-
-
-def read_finetunes(paths: Sequence[Path]) -> list[Finetune]:
-    """Read evidence from files and run directories; an arm that is there twice counts once.
-
-    Raises:
-        UserError: A file is not there, or was cut or edited.
-    """
-    files = [path / FILE if path.is_dir() else path for path in paths]
-    found = {(one.study, one.arm): one for file in files for one in read_evidence(file)}
-    return list(found.values())
 
 
 def find_share(

@@ -14,12 +14,14 @@ from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.question_files import read_question_file
 from rankshift.executor.arm_reader import Reader
 from rankshift.executor.before import draw_data, measure_share, read_before
+from rankshift.executor.calibrating import foretell, read_calibration
 from rankshift.executor.devices import tell_shortage
 from rankshift.executor.first_steps import read_first_steps
 from rankshift.executor.premises import Premises, check_contrasts
 from rankshift.forecast_records import FILE, Finetune, Reading, write_evidence
 from rankshift.lock import hold_run
 from rankshift.model.loading import load_tokenizer, padding_token
+from rankshift.report.page import sum_up
 from rankshift.runs import StudyRun
 from rankshift.study import Study
 
@@ -27,7 +29,7 @@ from rankshift.study import Study
 def collect_evidence(
     directory: Path, contrasts: str | None, say: Callable[[str], None]
 ) -> tuple[Finetune, ...]:
-    """Read the task's finetunes of a finished run, and write `forecast.json` beside the results.
+    """Read the task's finetunes of a finished run; write `forecast.json` and the page again.
 
     Args:
         directory: The run's.
@@ -82,7 +84,8 @@ def collect_evidence(
             )
             for name, (rate, coherent) in rates.items()
         )
-        write_evidence(directory / FILE, finetunes)
+        write_evidence(directory / FILE, finetunes, foretell(finetunes, read_calibration(())))
+        sum_up(run)
     return finetunes
 
 

@@ -38,6 +38,7 @@ from rankshift.mechanism_records import (
     write_inside,
 )
 from rankshift.model.loading import load_tokenizer, padding_token
+from rankshift.report.page import sum_up
 from rankshift.runs import StudyRun
 from rankshift.train.trainee import Trainee, prepare_base
 
@@ -48,7 +49,7 @@ DRAWS = 99
 def look_inside(
     directory: Path, answers_each: int, say: Callable[[str], None], repeats: int = 0
 ) -> Inside:
-    """Measure every trained arm's last weights, and write `mechanism.json` beside the results.
+    """Measure every trained arm's last weights, and write `mechanism.json` and the page again.
 
     Args:
         directory: The run's.
@@ -95,6 +96,7 @@ def look_inside(
             closed = examine(prepare_base(reader.base), [own], ways, exam)
             found = replace(found, closed=(*closed, *found.closed), base=own)
         write_inside(directory, found)
+        sum_up(run)
     return found
 
 

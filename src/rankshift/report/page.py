@@ -42,8 +42,10 @@ from rankshift.report.curve_charts import (
     pair_twins,
     take_of_all,
 )
+from rankshift.report.foretold import draw_foretold, tell_foretold
 from rankshift.report.glance import list_facts
 from rankshift.report.headline import write_headline
+from rankshift.report.inside import describe_inside, draw_shares_inside
 from rankshift.report.judges import describe_judges
 from rankshift.report.matched import draw_matched, draw_tradeoff, list_lacking
 from rankshift.report.outcomes import STACK, chart_outcomes
@@ -146,6 +148,8 @@ def make_report(results: dict[str, Any], answers: AnswerSample) -> Report:
             lacking=list_lacking(results),
             judges=describe_judges(results),
             capability=describe_capability(results),
+            inside=describe_inside(results),
+            foretold=tell_foretold(results),
             answers=answers,
             answer_data=pack_answers(answers.shown),
             worst_first=WORST_FIRST,
@@ -206,6 +210,7 @@ def _draw_all(results: dict[str, Any]) -> Charts:
         "tradeoff": draw_tradeoff(results),
         "traits": draw_traits(results),
         "outcomes": chart_outcomes(results),
+        "inside": draw_shares_inside(results),
     }
     return {
         "rank": draw_shares(primary, Shares("misaligned-of-coherent", GIVEN)),
@@ -223,5 +228,6 @@ def _draw_all(results: dict[str, Any]) -> Charts:
         "loss": draw_losses(results),
         "courses": draw_courses(results),
         "training": draw_training(results),
+        "foretold": draw_foretold(results),
         **{name: [chart] if chart else [] for name, chart in single.items()},
     }
