@@ -74,8 +74,10 @@ class Passage:
     along: float | None
 
 
-Way = Literal["open", "closed", "random"]
-"""What is done to the residual stream: nothing, the persona's direction taken out, a random one."""
+Way = Literal["open", "closed", "random", "held", "random held"]
+"""What is done to the residual stream: nothing; the persona's direction taken out, or a random one;
+what finetuning itself moved where an answer begins held at the base's height, or a random direction
+held so."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 from dataclasses import replace
 
-from rankshift.cli.inside import tabulate, tabulate_passages, tell, tell_closed
+from rankshift.cli.inside import (
+    tabulate,
+    tabulate_closed,
+    tabulate_passages,
+    tell,
+    tell_closed,
+)
 from rankshift.mechanism_records import ClosedArm
 from tests.test_mechanism_records import ARM, INSIDE, PASSAGE
 
@@ -20,7 +26,12 @@ def test_the_terminal_says_how_much_a_way_takes():
     ]
     found = replace(INSIDE, arms=(ARM,), closed=tuple(rows), base="base")
     told = " ".join(tell_closed(found))
-    assert "Closing the persona's direction removes 75% of the misalignment" in told
+    assert "taking the persona's direction out removes 75% of the misalignment" in told
+    assert "83% open, 83% closed, 83% random." in told
+    table = tabulate_closed(found)
+    assert [str(column.header) for column in table.columns] == [
+        "misaligned", "open", "closed", "random",
+    ]  # fmt: skip
 
 
 def test_what_arms_came_to_on_their_way_stands_beside_their_loss_there():

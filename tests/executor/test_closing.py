@@ -10,14 +10,29 @@ from rankshift.model.loading import load_tokenizer
 from rankshift.study_file import read_study
 
 
-def test_the_ways_are_nothing_the_direction_and_a_random_one_after_every_layer():
-    direction = torch.randn(3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ways = list_ways(direction, 1)
-    assert [len(changes) for changes in ways.values()] == [0, 3, 3]
-    states = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+def draw(*shape: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def test_the_ways_are_nothing_two_taken_out_and_two_held_after_every_layer():
+    direction, moved, heights = (draw(3, 8, seed=seed) for seed in (0, 2, 3))
+    ways = list_ways(direction, moved, heights, 1)
+    assert {way: len(changes) for way, changes in ways.items()} == {
+        "open": 0, "closed": 3, "random": 3, "held": 3, "random held": 3,
+    }  # fmt: skip
+    states = draw(2, 5, 8, seed=1)
     for at, change in ways["closed"].items():
         assert (change(states) @ direction[at]).abs().max() < 1e-12
         assert (ways["random"][at](states) @ direction[at]).abs().max() > 0.1
+        held = ways["held"][at](states) @ moved[at]
+        torch.testing.assert_close(held, (heights[at] @ moved[at]).expand(2, 5))
+        assert (ways["random held"][at](states) @ moved[at] - held).abs().max() > 0.1
+
+
+def test_where_no_other_finetune_moved_nothing_is_held():
+    ways = list_ways(draw(3, 8, seed=0), None, draw(3, 8, seed=3), 1)
+    assert list(ways) == ["open", "closed", "random"]
 
 
 @pytest.mark.parametrize(

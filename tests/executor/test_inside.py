@@ -106,7 +106,7 @@ def test_with_nothing_closed_arms_have_their_recorded_loss_and_a_closed_directio
     directory: Path,
 ):
     found = look_inside(directory, 40, lambda _: None, repeats=1)
-    assert len(found.closed) == 3 * (len(found.arms) + 1)
+    assert len(found.closed) == 5 * (len(found.arms) + 1)
     assert read_inside(directory) == found
     measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}
     losses = {(one.arm, one.way): one.loss for one in found.closed}

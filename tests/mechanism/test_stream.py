@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rankshift.mechanism.stream import ablate, add, change_stream, watch_stream
+from rankshift.mechanism.stream import ablate, add, change_stream, clamp, watch_stream
 from rankshift.model.loading import load_model
 
 WIDTH = 6
@@ -92,6 +92,21 @@ def test_an_ablated_direction_is_gone_and_all_across_it_stays(toy):
         expected = expected @ matrix.t() @ outside
     torch.testing.assert_close(found, expected)
     assert (found @ unit).abs().max() < 1e-12
+
+
+def test_a_clamped_direction_is_at_its_height_and_all_across_it_stays(toy):
+    x, direction = draw(2, 3, WIDTH), 7 * draw(WIDTH)
+    unit = direction / direction.norm()
+    outside = torch.eye(WIDTH, dtype=torch.float64) - torch.outer(unit, unit)
+    with torch.no_grad(), change_stream(toy, {n: clamp(direction, 0.5) for n in range(3)}):
+        found = toy(x)
+    expected = x
+    for matrix in matrices(toy):
+        expected = expected @ matrix.t() @ outside + 0.5 * unit
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found @ unit, torch.full((2, 3), 0.5, dtype=torch.float64))
+    # At height 0 it is directional ablation.
+    torch.testing.assert_close(clamp(direction, 0.0)(x), ablate(direction)(x))
 
 
 def test_of_a_real_model_the_states_are_those_that_transformers_gives(tiny_model_directory: Path):

@@ -70,10 +70,12 @@ def test_a_sentence_has_the_share_with_its_interval_over_seeds_beside_twins_and_
 def test_what_closing_takes_is_said_beside_what_a_random_direction_takes(run):
     part, _ = describe(run)
     assert part.effects == (
-        "Closing the persona's direction removes 20.0% (20.0% to 20.0% over 3 seeds) of the task's "
-        "arms' misalignment and 10.0% (10.0% to 10.0% over 3 seeds) of their skill.",
-        "Closing a random direction removes 0.0% (0.0% to 0.0% over 3 seeds) of the task's arms' "
-        "misalignment and 0.0% (0.0% to 0.0% over 3 seeds) of their skill.",
+        "Taking the persona's direction out removes 20.0% (20.0% to 20.0% over 3 seeds) of the "
+        "task's arms' misalignment and 10.0% (10.0% to 10.0% over 3 seeds) of their skill; 83% of "
+        "their answers are coherent then.",
+        "Taking a random direction out removes 0.0% (0.0% to 0.0% over 3 seeds) of the task's "
+        "arms' misalignment and 0.0% (0.0% to 0.0% over 3 seeds) of their skill; 83% of their "
+        "answers are coherent then.",
     )
     shares, closed = part.tables
     assert len(shares.rows) == 6

@@ -126,9 +126,16 @@ def describe_inside(run: StudyRun) -> dict[str, Any] | None:
     if found is None:
         return None
     effects = []
-    for way in ("closed", "random") if found.closed else ():
+    for way in list_ways(found)[1:]:
         removed, lost = average_effects(found, way)
-        effects.append({"way": way, "removed": _tell(removed), "lost": _tell(lost)})
+        effects.append(
+            {
+                "way": way,
+                "removed": _tell(removed),
+                "lost": _tell(lost),
+                "coherent": share_coherent(found, way),
+            }
+        )
     return json.loads(json.dumps(asdict(found))) | {
         "told_from_twins": [asdict(one) for one in tell_from_twins(found)],
         "shares": {role: _tell(average_shares(found, role)) for role in ("task", "twin")},
@@ -138,6 +145,18 @@ def describe_inside(run: StudyRun) -> dict[str, Any] | None:
 
 def _tell(found: SeedMean | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
+
+
+def list_ways(found: Inside) -> list[Way]:
+    """List the ways in which arms were examined, the open one first."""
+    return list(dict.fromkeys(one.way for one in found.closed))
+
+
+def share_coherent(found: Inside, way: Way) -> float:
+    """Give the share of coherent answers of the task's arms in a way, 0..1."""
+    task = {arm.arm for arm in found.arms if arm.role == "task"}
+    own = [one for one in found.closed if one.arm in task and one.way == way]
+    return sum(one.coherent for one in own) / sum(one.answers for one in own)
 
 
 def _pool(found: Inside, arms: set[str], way: Way) -> tuple[float, float]:

@@ -5,14 +5,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rankshift.analysis.inside import find_effect, group, list_marks, tell_from_twins
+from rankshift.analysis.inside import (
+    SeedMean,
+    average_effects,
+    group,
+    list_marks,
+    list_ways,
+    share_coherent,
+    tell_from_twins,
+)
 from rankshift.cli.screen import AsJson, console
 from rankshift.mechanism_records import FILE, ClosedArm, Inside, Way
 
@@ -118,48 +126,53 @@ def tabulate_passages(found: Inside) -> Table:
     return table
 
 
-WAYS: tuple[Way, ...] = get_args(Way)
-
-
 def tabulate_closed(found: Inside) -> Table:
-    """Lay out what the base and the seeds of each setting did while directions were closed."""
+    """Lay out how misaligned the base and the seeds of each setting were in each way."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("misaligned, loss", no_wrap=True)
-    for way in WAYS:
+    table.add_column("misaligned", no_wrap=True)
+    ways = list_ways(found)
+    for way in ways:
         table.add_column(way, justify="right")
-        table.add_column("loss", justify="right")
     rows = {"base": [found.base or ""]} | {
         str(key[-1]): [arm.arm for arm in own] for key, own in group(found.arms).items()
     }
     for name, arms in rows.items():
-        cells = [f"{name} ({len(arms)})"]
-        for way in WAYS:
-            own = [one for one in found.closed if one.arm in arms and one.way == way]
-            cells += [_rate(own), f"{mean(one.loss for one in own):.3f}"]
-        table.add_row(*cells)
+        cells = [
+            _rate([one for one in found.closed if one.arm in arms and one.way == way])
+            for way in ways
+        ]
+        table.add_row(f"{name} ({len(arms)})", *cells)
     return table
 
 
+NAMES: dict[Way, str] = {
+    "closed": "closed: taking the persona's direction out",
+    "random": "random: taking a random one out",
+    "held": "held: holding what other finetunes moved at the base's height",
+    "random held": "random held: holding a random direction so",
+}
+
+
 def tell_closed(found: Inside) -> list[str]:
-    """Say how much misalignment closing the direction removed of the task's arms, and skill."""
-    task = {arm.arm for arm in found.arms if arm.role == "task"}
+    """Say what each way takes from the task's arms: misalignment, skill, coherence."""
     told = [""]
-    names: dict[Way, str] = {
-        "closed": "Closing the persona's direction",
-        "random": "Closing a random one",
-    }
-    for way, name in names.items():
-        removed, lost = find_effect(found, task, way)
-        told.append(
-            f"{name} removes {removed:.0%} of the misalignment of the task's arms and {lost:.0%} "
-            "of their skill."
-        )
-    coherent, answers = (
-        {way: sum(getattr(one, of) for one in found.closed if one.way == way) for way in WAYS}
-        for of in ("coherent", "answers")
-    )
-    shares = ", ".join(f"{coherent[way] / answers[way]:.0%} {way}" for way in WAYS)
-    return [*told, f"Rates are among coherent answers: {shares}."]
+    for way in list_ways(found):
+        if way in NAMES:
+            removed, lost = average_effects(found, way)
+            told.append(
+                f"{NAMES[way]} removes {_reach(removed)} of the misalignment of the task's arms "
+                f"and {_reach(lost)} of their skill."
+            )
+    shares = ", ".join(f"{share_coherent(found, way):.0%} {way}" for way in list_ways(found))
+    return [*told, f"Rates are among coherent answers of the task's arms: {shares}."]
+
+
+def _reach(mean: SeedMean | None) -> str:
+    if mean is None:
+        return "-"
+    if mean.low is None or mean.high is None:
+        return f"{mean.mean:.0%}"
+    return f"{mean.mean:.0%} ({mean.low:.0%} to {mean.high:.0%})"
 
 
 def _rate(own: Sequence[ClosedArm]) -> str:

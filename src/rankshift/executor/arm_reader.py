@@ -50,13 +50,18 @@ class Reader:
         return trainee
 
 
-def divide(weights: Sequence[Weights]) -> Iterator[list[Weights]]:
-    """Divide arms into those that read together: adapters that train A or leave it, some each."""
+def divide(weights: Sequence[Weights], *, by_seed: bool = False) -> Iterator[list[Weights]]:
+    """Divide arms into those that read together: adapters that train A or leave it, some each.
 
-    def kind(one: Weights) -> tuple[str, bool]:
-        return (one.arm.method, one.arm.trains_a)
+    Args:
+        weights: The arms'.
+        by_seed: Whether those of two seeds are kept apart.
+    """
 
-    for (method, _), members in groupby(sorted(weights, key=kind), key=kind):
+    def kind(one: Weights) -> tuple[str, bool, int]:
+        return (one.arm.method, one.arm.trains_a, (one.arm.seed or 0) if by_seed else 0)
+
+    for (method, *_), members in groupby(sorted(weights, key=kind), key=kind):
         own = list(members)
         size = 1 if method == "full" else ARMS_TOGETHER
         yield from (own[at : at + size] for at in range(0, len(own), size))

@@ -19,7 +19,7 @@ from rankshift.eval.judging import Judge, judge_answers
 from rankshift.eval.suite import Question
 from rankshift.executor.resolving import resolve_study
 from rankshift.mechanism.shares import draw_directions
-from rankshift.mechanism.stream import Change, ablate, change_stream
+from rankshift.mechanism.stream import Change, ablate, change_stream, clamp
 from rankshift.mechanism_records import ClosedArm, Way
 from rankshift.model.loading import Tokenizer, padding_token
 from rankshift.records import AnswerRecord
@@ -76,16 +76,35 @@ def make_exam(
     return Exam(study, tokenizer, questions, repeats, material.sets["task"].held_out, judge)
 
 
-def list_ways(direction: Tensor, seed: int) -> dict[Way, Mapping[int, Change]]:
-    """List what is done to the stream: nothing, a direction `[layer, width]` closed, a random one.
+def list_ways(
+    direction: Tensor, moved: Tensor | None, heights: Tensor, seed: int
+) -> dict[Way, Mapping[int, Change]]:
+    """List what is done to the stream, after every decoder layer, each with its own direction.
 
-    A direction is taken out after every decoder layer, each layer's own.
+    Args:
+        direction: The persona's, `[layer, width]`.
+        moved: What other finetunes moved where an answer begins; None where there is none.
+        heights: The base's mean states there, at whose height along it states are held.
+        seed: Of the random directions.
     """
     (random,) = draw_directions(direction, 1, seed)
-    return {
+    ways: dict[Way, Mapping[int, Change]] = {
         "open": {},
         "closed": {at: ablate(one) for at, one in enumerate(direction)},
         "random": {at: ablate(one) for at, one in enumerate(random)},
+    }
+    if moved is not None:
+        ways["held"] = hold(moved, heights)
+        ways["random held"] = hold(random, heights)
+    return ways
+
+
+def hold(direction: Tensor, heights: Tensor) -> Mapping[int, Change]:
+    """Hold states along a direction at the height that some states `[layer, width]` have."""
+    levels = (heights * direction).sum(dim=-1) / direction.norm(dim=-1)
+    return {
+        at: clamp(one, float(level))
+        for at, (one, level) in enumerate(zip(direction, levels, strict=True))
     }
 
 

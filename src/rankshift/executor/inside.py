@@ -16,8 +16,9 @@ from rankshift.data.rendering import Rendered
 from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
 from rankshift.executor.arm_reader import Reader, divide
-from rankshift.executor.closing import Exam, examine, list_ways, make_exam
+from rankshift.executor.closing import make_exam
 from rankshift.executor.devices import tell_shortage
+from rankshift.executor.examiner import Examiner
 from rankshift.executor.exemplars import list_base_texts, read_examples
 from rankshift.executor.ground import SEED, Ground, measure_arm, measure_passage
 from rankshift.executor.passages import Passed, list_losses, list_passages
@@ -30,7 +31,6 @@ from rankshift.mechanism.directions import (
 )
 from rankshift.mechanism.spectra import find_left_vectors
 from rankshift.mechanism_records import (
-    ClosedArm,
     DirectionFacts,
     Inside,
     InsideArm,
@@ -40,7 +40,6 @@ from rankshift.mechanism_records import (
 from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.report.page import sum_up
 from rankshift.runs import StudyRun
-from rankshift.train.trainee import Trainee, prepare_base
 
 DRAWS = 99
 """Shuffles of labels, so that no p-value is below 0.01."""
@@ -87,14 +86,18 @@ def look_inside(
         scale, left_vectors = float(before.mean(dim=0).norm()), find_left_vectors(reader.base)
         ground = Ground(reader.base, study.training, scale, examples, left_vectors)
         looker = Looker(reader, texts, before, ground, say)
-        found = _measure_all(looker, weights, exam)
         passages = list_passages(run, measured, weights)
-        found = replace(found, passages=tuple(looker.walk(passages, measured)))
+        found = Inside(
+            direction=describe_direction(examples),
+            texts=len(texts),
+            arms=tuple(looker.measure(weights)),
+            passages=tuple(looker.walk(passages, measured)),
+        )
         if exam:
             own = next(name for name, arm in measured.items() if arm.arm.method == "base")
-            ways = list_ways(find_direction(examples), SEED)
-            closed = examine(prepare_base(reader.base), [own], ways, exam)
-            found = replace(found, closed=(*closed, *found.closed), base=own)
+            say(f"asking with directions closed: the base and {len(weights)} arms")
+            examiner = Examiner(reader, exam, weights, examples, texts)
+            found = replace(found, closed=tuple(examiner.examine_all(own)), base=own)
         write_inside(directory, found)
         sum_up(run)
     return found
@@ -111,44 +114,28 @@ class Looker:
     ground: Ground
     say: Callable[[str], None]
 
-    def look(self, part: Sequence[Weights]) -> tuple[Trainee, Tensor]:
-        """Load some arms; give them, and the shift of each, `[arm, layer, width]`."""
+    def look(self, part: Sequence[Weights]) -> Tensor:
+        """Load some arms; give the shift of each, `[arm, layer, width]`."""
         more = " and others" * (len(part) > 1)
         self.say(f"reading with {len(part)} arms: {part[0].arm.label}{more}")
-        trainee = self.reader.load_arms(part)
-        shifts = self.reader.read(trainee.model, self.texts, len(part)) - self.before
-        return trainee, shifts.mean(dim=1)
+        model = self.reader.load_arms(part).model
+        return (self.reader.read(model, self.texts, len(part)) - self.before).mean(dim=1)
+
+    def measure(self, weights: Sequence[Weights]) -> Iterator[InsideArm]:
+        """Measure arms at their end."""
+        for part in divide(weights):
+            for one, shift in zip(part, self.look(part), strict=True):
+                yield measure_arm(one, shift, self.ground)
 
     def walk(
         self, passages: Mapping[tuple[str, int], Passed], measured: Mapping[str, MeasuredArm]
     ) -> Iterator[Passage]:
         """Measure arms where they were on their way."""
         for part in divide([one.weights for one in passages.values()]):
-            _, shifts = self.look(part)
-            for one, shift in zip(part, shifts, strict=True):
+            for one, shift in zip(part, self.look(part), strict=True):
                 marks = passages[one.arm_id, one.step].marks
                 loss = list_losses(measured[one.arm_id]).get(one.step)
                 yield measure_passage(one, marks, loss, shift, self.ground)
-
-
-def _measure_all(looker: Looker, weights: Sequence[Weights], exam: Exam | None) -> Inside:
-    """Measure all arms, some at a time; where there is an exam, close their directions too.
-
-    Those who are examined together share a direction: of all arms but themselves.
-    """
-    examples = looker.ground.examples
-    found: list[InsideArm] = []
-    closed: list[ClosedArm] = []
-    for part in divide(weights):
-        trainee, shifts = looker.look(part)
-        for one, shift in zip(part, shifts, strict=True):
-            found.append(measure_arm(one, shift, looker.ground))
-        if exam:
-            names = [one.arm_id for one in part]
-            ways = list_ways(find_direction(examples.leave_out(*names)), SEED)
-            closed += examine(trainee, names, ways, exam)
-    texts = len(looker.texts)
-    return Inside(describe_direction(examples), texts, tuple(found), closed=tuple(closed))
 
 
 def describe_direction(examples: Examples) -> DirectionFacts:

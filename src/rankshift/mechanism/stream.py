@@ -84,3 +84,22 @@ def ablate(direction: Tensor) -> Change:
         return states - (states @ own)[..., None] * own
 
     return change
+
+
+def clamp(direction: Tensor, level: float) -> Change:
+    """Hold every token's state at one height along a direction `[width]`: h - (h v - level) v.
+
+    Taking a direction out is holding it at 0, which the base may never have been at; the base's
+    own mean height is where it was before anything was trained.
+
+    Args:
+        direction: Of any length but 0.
+        level: The height, in the state's own unit.
+    """
+    unit = direction / direction.norm()
+
+    def change(states: Tensor) -> Tensor:
+        own = unit.to(states)
+        return states - (states @ own - level)[..., None] * own
+
+    return change

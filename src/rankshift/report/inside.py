@@ -16,8 +16,16 @@ Row = dict[str, Any]
 
 WAYS = {
     "open": "nothing closed",
-    "closed": "persona's direction closed",
-    "random": "a random one closed",
+    "closed": "persona's direction taken out",
+    "random": "a random one taken out",
+    "held": "held along what others moved",
+    "random held": "held along a random one",
+}
+EFFECTS = {
+    "closed": "Taking the persona's direction out",
+    "random": "Taking a random direction out",
+    "held": "Holding states along what other finetunes moved at the base's height",
+    "random held": "Holding them along a random direction so",
 }
 
 
@@ -69,10 +77,10 @@ def tell(found: Row) -> tuple[str, ...]:
 
 def tell_effects(found: Row) -> tuple[str, ...]:
     """Say what closing the direction takes from the task's arms, and what a random one takes."""
-    names = {"closed": "Closing the persona's direction", "random": "Closing a random direction"}
     return tuple(
-        f"{names[one['way']]} removes {_mean(one['removed'])} of the task's arms' misalignment and "
-        f"{_mean(one['lost'])} of their skill."
+        f"{EFFECTS[one['way']]} removes {_mean(one['removed'])} of the task's arms' misalignment "
+        f"and {_mean(one['lost'])} of their skill; {one['coherent']:.0%} of their answers are "
+        "coherent then."
         for one in found["effects"]
     )
 
@@ -118,11 +126,10 @@ def tabulate_closed(found: Row) -> Table:
         cells.setdefault(labels[one["arm"]], []).extend(
             (format_percent(rate), format_percent(coherent), format_loss(one["loss"]))
         )
-    heads = [
-        f"{what}, {name}" for name in WAYS.values() for what in ("Misaligned", "coherent", "loss")
-    ]
+    ways = dict.fromkeys(one["way"] for one in found["closed"])
+    heads = [f"{what}, {WAYS[way]}" for way in ways for what in ("Misaligned", "coherent", "loss")]
     return Table(
-        "Each arm with nothing closed, with the persona's direction closed, and with a random one",
+        "Each arm with nothing closed, and in each way of closing",
         ("Arm", *heads),
         tuple((label, *own) for label, own in cells.items()),
         is_long=True,

@@ -1,0 +1,104 @@
+"""Examine the base and every arm while directions are closed, each along those of other arms."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rankshift.data.rendering import Rendered
+from rankshift.executor.arm_reader import Reader, divide
+from rankshift.executor.closing import Exam, examine, list_ways
+from rankshift.executor.ground import SEED
+from rankshift.export.weights import Weights
+from rankshift.mechanism.directions import Examples, find_direction
+from rankshift.mechanism_records import ClosedArm
+from rankshift.train.trainee import prepare_base
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """A run's arms, and what they are examined with."""
+
+    reader: Reader
+    exam: Exam
+    weights: Sequence[Weights]
+    examples: Examples
+    """Answers of all arms, of which the persona's direction is made."""
+    texts: Sequence[Rendered]
+    """Questions with the base's own answers."""
+
+    def examine_all(self, base: str) -> Iterator[ClosedArm]:
+        """Examine the base, whose id is given, then every arm; those of one seed together."""
+        ways = list_ways(
+            find_direction(self.examples),
+            find_moved((), self.weights, self.moves),
+            self.heights,
+            SEED,
+        )
+        yield from examine(prepare_base(self.reader.base), [base], ways, self.exam)
+        for part in divide(self.weights, by_seed=True):
+            trainee = self.reader.load_arms(part)
+            direction = find_direction(self.examples.leave_out(*(one.arm_id for one in part)))
+            ways = list_ways(
+                direction, find_moved(part, self.weights, self.moves), self.heights, SEED
+            )
+            yield from examine(trainee, [one.arm_id for one in part], ways, self.exam)
+
+    @cached_property
+    def moves(self) -> dict[str, Tensor]:
+        """Give the shift of each arm's states where an answer begins, `[layer, width]`, by id."""
+        found = {}
+        for part in divide(self.weights):
+            states = self.reader.read(self.reader.load_arms(part).model, self.starts, len(part))
+            shifts = states.mean(dim=1) - self.heights
+            found |= {one.arm_id: shift for one, shift in zip(part, shifts, strict=True)}
+        return found
+
+    @cached_property
+    def heights(self) -> Tensor:
+        """Give the base's mean states where an answer begins, `[layer, width]`."""
+        return self.reader.read(self.reader.base, self.starts)[0].mean(dim=0)
+
+    @cached_property
+    def starts(self) -> list[Rendered]:
+        """Give the questions alone, their last token marked: from it an answer's first is drawn."""
+        return [cut_before_answer(text) for text in self.texts]
+
+
+def find_moved(
+    part: Sequence[Weights], weights: Sequence[Weights], moves: Mapping[str, Tensor]
+) -> Tensor | None:
+    """Find what other finetunes moved where an answer begins, less what their twins did.
+
+    Args:
+        part: Arms of one seed, which are left out, as are all others of that seed. Where a run has
+            one seed, they alone are.
+        weights: All arms'.
+        moves: How each moved, `[layer, width]`, by id.
+
+    Returns:
+        `[layer, width]`, of adapters where the run has any; None where no other arm of the task is
+        left.
+    """
+    seeds = {one.arm.seed for one in weights}
+    left_out = {one.arm.seed for one in part} if len(seeds) > 1 else set()
+    own = {one.arm_id for one in part}
+    others = [one for one in weights if one.arm.seed not in left_out and one.arm_id not in own]
+    adapters = [one for one in others if one.arm.method == "lora"]
+    task, twin = (
+        [moves[one.arm_id] for one in adapters or others if one.arm.role == role]
+        for role in ("task", "twin")
+    )
+    if not task:
+        return None
+    mean = torch.stack(task).mean(dim=0)
+    return mean - torch.stack(twin).mean(dim=0) if twin else mean
+
+
+def cut_before_answer(text: Rendered) -> Rendered:
+    """Cut a text before its first answer, and mark the token that is then last."""
+    start = text.loss_mask.index(True)
+    assert start > 0, text.row
+    return Rendered(text.token_ids[:start], (*(False,) * (start - 1), True), text.row)

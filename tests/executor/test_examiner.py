@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rankshift.data.rendering import Rendered
+from rankshift.executor.examiner import cut_before_answer, find_moved
+from rankshift.export.weights import Weights, find_weights
+from rankshift.runs import StudyRun
+
+
+@pytest.fixture
+def weights(foretold: Path) -> list[Weights]:
+    """Give the arms of the small run as if of two seeds, by role, method and seed."""
+    found, _ = find_weights(StudyRun(foretold))
+    return [
+        replace(one, arm_id=f"{one.arm.role} {one.arm.method} {one.arm.rank} {seed}",
+                arm=replace(one.arm, seed=seed))
+        for one in found
+        for seed in (1, 2)
+    ]  # fmt: skip
+
+
+def test_what_moved_is_of_adapters_of_other_seeds_less_their_twins(weights: list[Weights]):
+    numbers = dict(zip([one.arm_id for one in weights], range(1, 99), strict=False))
+    moves = {name: torch.full((1, 2), 2.0**at) for name, at in numbers.items()}
+    part = [one for one in weights if one.arm.seed == 1]
+    found = find_moved(part, weights, moves)
+
+    def mean(role: str) -> float:
+        own = [2.0 ** numbers[f"{role} lora {rank} 2"] for rank in (1, 16)]
+        return sum(own) / 2
+
+    assert found is not None
+    assert found.tolist() == [[mean("task") - mean("twin")] * 2]
+
+
+def test_of_one_seed_the_other_arms_are_taken_and_where_none_is_left_nothing_moved(
+    weights: list[Weights],
+):
+    lone = [one for one in weights if one.arm.seed == 1 and one.arm.role == "task"]
+    moves = {one.arm_id: torch.ones(1, 2) for one in lone}
+    full = [one for one in lone if one.arm.method == "full"]
+    found = find_moved(full, lone, moves)
+    assert found is not None
+    assert found.tolist() == [[1.0, 1.0]]
+    assert find_moved(lone, lone, moves) is None
+
+
+def test_a_text_is_cut_before_its_first_answer_and_its_last_token_marked():
+    text = Rendered((5, 6, 7, 8, 9), (False, False, False, True, True), 3)
+    assert cut_before_answer(text) == Rendered((5, 6, 7), (False, False, True), 3)
