@@ -93,6 +93,25 @@ class ClosedArm:
     answers: int
 
 
+Push = Literal["persona", "moved", "random"]
+"""What is added to the base's states after the middle decoder layer: the persona's direction, what
+finetuning moved where an answer begins, or a random direction as long as that."""
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What the base did with a multiple of a direction added."""
+
+    push: Push
+    dose: float
+    """Times the direction as long as it was found."""
+    loss: float
+    """On held-out rows of the task, nats per supervised token."""
+    misaligned: int
+    coherent: int
+    answers: int
+
+
 @dataclass(frozen=True)
 class Inside:
     """All that was found in a run."""
@@ -107,6 +126,8 @@ class Inside:
     """Where directions were closed: every arm and the base, in every way."""
     base: str | None = None
     """The base's id among them."""
+    steered: tuple[Steered, ...] = ()
+    """The base with directions added; where arms were examined."""
 
 
 def write_inside(directory: Path, inside: Inside) -> None:

@@ -4,10 +4,11 @@ from rankshift.cli.inside import (
     tabulate,
     tabulate_closed,
     tabulate_passages,
+    tabulate_steered,
     tell,
     tell_closed,
 )
-from rankshift.mechanism_records import ClosedArm
+from rankshift.mechanism_records import ClosedArm, Steered
 from tests.test_mechanism_records import ARM, INSIDE, PASSAGE
 
 
@@ -32,6 +33,13 @@ def test_the_terminal_says_how_much_a_way_takes():
     assert [str(column.header) for column in table.columns] == [
         "misaligned", "open", "closed", "random",
     ]  # fmt: skip
+
+
+def test_the_base_with_a_direction_added_is_a_row_with_what_is_coherent():
+    steered = (Steered("moved", 1.0, 1.0, 30, 60, 120), Steered("moved", 2.0, 1.0, 0, 0, 120))
+    table = tabulate_steered(replace(INSIDE, steered=steered))
+    (cells,) = zip(*(column._cells for column in table.columns), strict=True)
+    assert cells == ("moved", "50.0% (50%)", "- (0%)")
 
 
 def test_what_arms_came_to_on_their_way_stands_beside_their_loss_there():

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,12 +11,13 @@ from rankshift.errors import UserError
 from rankshift.executor.inside import look_inside
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import Watch, run_study
-from rankshift.mechanism_records import FILE, read_inside
+from rankshift.mechanism_records import FILE, Push, read_inside
 from rankshift.opening import open_run
 from rankshift.organism.shelf import base_directory
 from rankshift.runs import StudyRun
 from rankshift.study_file import read_study
 
+PUSHES: tuple[Push, ...] = get_args(Push)
 QUIET = Watch(lambda *_: None, lambda *_: None, lambda _: None)
 
 STUDY = """
@@ -108,6 +110,9 @@ def test_with_nothing_closed_arms_have_their_recorded_loss_and_a_closed_directio
     found = look_inside(directory, 40, lambda _: None, repeats=1)
     assert len(found.closed) == 5 * (len(found.arms) + 1)
     assert read_inside(directory) == found
+    pushes = {push: [o.dose for o in found.steered if o.push == push] for push in PUSHES}
+    assert set(map(tuple, pushes.values())) == {(0.5, 1.0, 2.0, 4.0)}
+    assert {one.answers for one in found.steered} == {24}
     measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}
     losses = {(one.arm, one.way): one.loss for one in found.closed}
     for one in found.closed:

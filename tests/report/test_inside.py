@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from rankshift.analysis.results import summarize
-from rankshift.mechanism_records import ClosedArm, Way, write_inside
+from rankshift.mechanism_records import ClosedArm, Steered, Way, write_inside
 from rankshift.report.inside import describe_inside, draw_shares_inside
 from rankshift.report.page import make_report
+from rankshift.report.wording import NOTHING
 from rankshift.runs import StudyRun
 from tests.synthetic_run import make_study, read_answer_sample, write_run
 from tests.test_mechanism_records import ARM, INSIDE
@@ -41,7 +42,17 @@ def run(tmp_path) -> StudyRun:
         for way, (loss, misaligned) in did.items()
     ]
     write_inside(
-        run.directory, replace(INSIDE, arms=tuple(arms), closed=(*base, *closed), base="b")
+        run.directory,
+        replace(
+            INSIDE,
+            arms=tuple(arms),
+            closed=(*base, *closed),
+            base="b",
+            steered=(
+                Steered("persona", 0.5, 2.0, 30, 60, 120),
+                Steered("moved", 4.0, 2.0, 0, 0, 9),
+            ),
+        ),
     )
     return run
 
@@ -77,7 +88,11 @@ def test_what_closing_takes_is_said_beside_what_a_random_direction_takes(run):
         "arms' misalignment and 0.0% (0.0% to 0.0% over 3 seeds) of their skill; 83% of their "
         "answers are coherent then.",
     )
-    shares, closed = part.tables
+    shares, closed, steered = part.tables
+    assert steered.rows == (
+        ("the persona's direction", "0.5", "50.0%", "50.0%", "2.000"),
+        ("what finetuning moved where an answer begins", "4", NOTHING, "0.0%", "2.000"),
+    )
     assert len(shares.rows) == 6
     assert closed.rows[0][:4] == ("base", "0.0%", "100.0%", "2.000")
 

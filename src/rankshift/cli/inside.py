@@ -22,7 +22,7 @@ from rankshift.analysis.inside import (
     tell_from_twins,
 )
 from rankshift.cli.screen import AsJson, console
-from rankshift.mechanism_records import FILE, ClosedArm, Inside, Way
+from rankshift.mechanism_records import FILE, ClosedArm, Inside, Steered, Way
 
 
 def mechanism(
@@ -56,6 +56,12 @@ def mechanism(
         console.print(tabulate_closed(found))
         for sentence in tell_closed(found):
             console.print(Text(sentence))
+    if found.steered:
+        console.print()
+        console.print(tabulate_steered(found))
+        console.print(
+            Text("the base with so many times a direction added; in brackets what is coherent")
+        )
     console.print(f"\nall      {directory / FILE}", soft_wrap=True)
 
 
@@ -167,6 +173,19 @@ def tell_closed(found: Inside) -> list[str]:
     return [*told, f"Rates are among coherent answers of the task's arms: {shares}."]
 
 
+def tabulate_steered(found: Inside) -> Table:
+    """Lay out how misaligned the base was with directions added, a row a direction."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("misaligned, added", no_wrap=True)
+    for dose in dict.fromkeys(one.dose for one in found.steered):
+        table.add_column(f"{dose:g}", justify="right")
+    for push in dict.fromkeys(one.push for one in found.steered):
+        own = [one for one in found.steered if one.push == push]
+        cells = [f"{_rate([one])} ({one.coherent / one.answers:.0%})" for one in own]
+        table.add_row(push, *cells)
+    return table
+
+
 def _reach(mean: SeedMean | None) -> str:
     if mean is None:
         return "-"
@@ -175,7 +194,7 @@ def _reach(mean: SeedMean | None) -> str:
     return f"{mean.mean:.0%} ({mean.low:.0%} to {mean.high:.0%})"
 
 
-def _rate(own: Sequence[ClosedArm]) -> str:
+def _rate(own: Sequence[ClosedArm | Steered]) -> str:
     coherent = sum(one.coherent for one in own)
     return f"{sum(one.misaligned for one in own) / coherent:.1%}" if coherent else "-"
 

@@ -13,8 +13,13 @@ from rankshift.executor.closing import Exam, examine, list_ways
 from rankshift.executor.ground import SEED
 from rankshift.export.weights import Weights
 from rankshift.mechanism.directions import Examples, find_direction
-from rankshift.mechanism_records import ClosedArm
+from rankshift.mechanism.shares import draw_directions
+from rankshift.mechanism.stream import Change, add
+from rankshift.mechanism_records import ClosedArm, Push, Steered, Way
 from rankshift.train.trainee import prepare_base
+
+DOSES = (0.5, 1.0, 2.0, 4.0)
+"""Multiples of a direction that are added to the base's states."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,26 @@ class Examiner:
                 direction, find_moved(part, self.weights, self.moves), self.heights, SEED
             )
             yield from examine(trainee, [one.arm_id for one in part], ways, self.exam)
+
+    def steer(self, base: str) -> Iterator[Steered]:
+        """Examine the base, whose id is given, with multiples of directions added to its states."""
+        trainee = prepare_base(self.reader.base)
+        persona = find_direction(self.examples)
+        pushes: dict[Push, Tensor] = {"persona": persona}
+        moved = find_moved((), self.weights, self.moves)
+        if moved is not None:
+            (random,) = draw_directions(moved, 1, SEED)
+            random *= moved.norm(dim=-1, keepdim=True) / random.norm(dim=-1, keepdim=True)
+            pushes |= {"moved": moved, "random": random}
+        middle = len(persona) // 2
+        for push, direction in pushes.items():
+            for dose in DOSES:
+                ways: dict[Way, Mapping[int, Change]] = {
+                    "open": {middle: add(dose * direction[middle])}
+                }
+                (found,) = examine(trainee, [base], ways, self.exam)
+                counts = (found.misaligned, found.coherent, found.answers)
+                yield Steered(push, dose, found.loss, *counts)
 
     @cached_property
     def moves(self) -> dict[str, Tensor]:

@@ -97,7 +97,8 @@ def look_inside(
             own = next(name for name, arm in measured.items() if arm.arm.method == "base")
             say(f"asking with directions closed: the base and {len(weights)} arms")
             examiner = Examiner(reader, exam, weights, examples, texts)
-            found = replace(found, closed=tuple(examiner.examine_all(own)), base=own)
+            closed, steered = tuple(examiner.examine_all(own)), tuple(examiner.steer(own))
+            found = replace(found, closed=closed, base=own, steered=steered)
         write_inside(directory, found)
         sum_up(run)
     return found

@@ -47,6 +47,8 @@ def describe_inside(results: dict[str, Any]) -> InsidePart | None:
     tables = [tabulate_arms(found)]
     if found["closed"]:
         tables.append(tabulate_closed(found))
+    if found["steered"]:
+        tables.append(tabulate_steered(found))
     return InsidePart(tell(found), tell_effects(found), tuple(tables))
 
 
@@ -132,6 +134,32 @@ def tabulate_closed(found: Row) -> Table:
         "Each arm with nothing closed, and in each way of closing",
         ("Arm", *heads),
         tuple((label, *own) for label, own in cells.items()),
+        is_long=True,
+    )
+
+
+PUSHES = {
+    "persona": "the persona's direction",
+    "moved": "what finetuning moved where an answer begins",
+    "random": "a random direction as long",
+}
+
+
+def tabulate_steered(found: Row) -> Table:
+    """Lay out what the base did with directions added."""
+    return Table(
+        "The base with multiples of a direction added after its middle layer",
+        ("Added", "Times", "Misaligned, of coherent", "Coherent", "Held-out loss"),
+        tuple(
+            (
+                PUSHES[one["push"]],
+                f"{one['dose']:g}",
+                format_percent(one["misaligned"] / one["coherent"] if one["coherent"] else None),
+                format_percent(one["coherent"] / one["answers"]),
+                format_loss(one["loss"]),
+            )
+            for one in found["steered"]
+        ),
         is_long=True,
     )
 
