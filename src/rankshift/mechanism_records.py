@@ -113,6 +113,36 @@ class Steered:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """What an adapter did at a multiple of its update."""
+
+    arm: str
+    times: float
+    loss: float
+    """On held-out rows of the task, nats per supervised token."""
+    misaligned: int
+    coherent: int
+    answers: int
+
+
+Kinship = Literal["rank", "seed", "role"]
+"""What two adapters differ in, and in nothing else."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of what one update writes to lies in what another writes to."""
+
+    kind: Kinship
+    one: str
+    other: str
+    value: float
+    """Of the smaller of their subspaces of main output directions, mean over layers, 0..1."""
+    chance: float
+    """The same of random subspaces as large."""
+
+
+@dataclass(frozen=True)
 class Inside:
     """All that was found in a run."""
 
@@ -128,6 +158,9 @@ class Inside:
     """The base's id among them."""
     steered: tuple[Steered, ...] = ()
     """The base with directions added; where arms were examined."""
+    scaled: tuple[Scaled, ...] = ()
+    """The task's adapters at multiples of their update, where those were asked for."""
+    overlaps: tuple[Overlap, ...] = ()
 
 
 def write_inside(directory: Path, inside: Inside) -> None:

@@ -4,11 +4,13 @@ from rankshift.cli.inside import (
     tabulate,
     tabulate_closed,
     tabulate_passages,
+    tabulate_scaled,
     tabulate_steered,
     tell,
     tell_closed,
+    tell_overlaps,
 )
-from rankshift.mechanism_records import ClosedArm, Steered
+from rankshift.mechanism_records import ClosedArm, Overlap, Scaled, Steered
 from tests.test_mechanism_records import ARM, INSIDE, PASSAGE
 
 
@@ -40,6 +42,26 @@ def test_the_base_with_a_direction_added_is_a_row_with_what_is_coherent():
     table = tabulate_steered(replace(INSIDE, steered=steered))
     (cells,) = zip(*(column._cells for column in table.columns), strict=True)
     assert cells == ("moved", "50.0% (50%)", "- (0%)")
+
+
+def test_an_adapter_at_multiples_of_its_update_is_a_row_and_full_finetuning_has_none():
+    scaled = tuple(Scaled("0a", times, 1.0 + times, 10, 40, 50) for times in (0.5, 1.0))
+    full = replace(ARM, arm="0f", method="full", rank=None, u=None)
+    table = tabulate_scaled(replace(INSIDE, arms=(ARM, full), scaled=scaled))
+    assert [str(column.header) for column in table.columns] == ["times the update", "0.5", "1"]
+    (cells,) = zip(*(column._cells for column in table.columns), strict=True)
+    assert cells == ("rank 4 (1)", "25.0% 1.500", "25.0% 2.000")
+
+
+def test_what_updates_have_in_common_is_said_beside_chance():
+    overlaps = (
+        Overlap("rank", "0a", "0b", 0.4, 0.1),
+        Overlap("rank", "0a", "0c", 0.6, 0.1),
+        Overlap("seed", "0a", "0d", 0.2, 0.05),
+    )
+    (told,) = tell_overlaps(replace(INSIDE, overlaps=overlaps))
+    assert "50% with another rank (chance 10%), 20% with another seed (chance 5%)." in told
+    assert tell_overlaps(INSIDE) == []
 
 
 def test_what_arms_came_to_on_their_way_stands_beside_their_loss_there():

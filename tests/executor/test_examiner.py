@@ -4,10 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
-from rankshift.executor.examiner import cut_before_answer, find_moved
+from rankshift.executor.examiner import cut_before_answer, find_moved, multiply_updates
 from rankshift.export.weights import Weights, find_weights
+from rankshift.grid import ALL_PROJECTIONS
+from rankshift.model.loading import load_model
 from rankshift.runs import StudyRun
+from rankshift.train.trainee import prepare_adapters
 
 
 @pytest.fixture
@@ -51,3 +55,20 @@ def test_of_one_seed_the_other_arms_are_taken_and_where_none_is_left_nothing_mov
 def test_a_text_is_cut_before_its_first_answer_and_its_last_token_marked():
     text = Rendered((5, 6, 7, 8, 9), (False, False, False, True, True), 3)
     assert cut_before_answer(text) == Rendered((5, 6, 7), (False, False, True), 3)
+
+
+def test_a_multiple_of_an_update_is_that_multiple_of_what_it_adds(
+    tiny_model_directory: Path,
+):
+    arm = Arm("lora", "task", None, 4, 8.0, "alpha/rank", 1e-3, 1, target_modules=ALL_PROJECTIONS)
+    trainee = prepare_adapters(load_model(tiny_model_directory), [arm], "base")
+    layer = trainee.layers[0]
+    x = torch.randn(1, 3, layer.linear.in_features, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        layer.factors[0][1].normal_(generator=torch.Generator().manual_seed(2))
+        plain = layer.linear(x)
+        once = layer(x) - plain
+        multiply_updates(trainee, 1.5)
+        torch.testing.assert_close(layer(x) - plain, 1.5 * once)
+        multiply_updates(trainee, 1 / 1.5)
+        torch.testing.assert_close(layer(x) - plain, once)

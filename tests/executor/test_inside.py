@@ -8,7 +8,8 @@ import pytest
 
 from rankshift.analysis.measurements import read_measurements
 from rankshift.errors import UserError
-from rankshift.executor.inside import look_inside
+from rankshift.executor.examiner import TIMES
+from rankshift.executor.inside import AskedAgain, look_inside
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import Watch, run_study
 from rankshift.mechanism_records import FILE, Push, read_inside
@@ -107,12 +108,21 @@ def test_task_arms_move_along_the_persona_and_their_twins_less(directory: Path):
 def test_with_nothing_closed_arms_have_their_recorded_loss_and_a_closed_direction_moves_it(
     directory: Path,
 ):
-    found = look_inside(directory, 40, lambda _: None, repeats=1)
+    found = look_inside(directory, 40, lambda _: None, AskedAgain(1, 1))
     assert len(found.closed) == 5 * (len(found.arms) + 1)
     assert read_inside(directory) == found
     pushes = {push: [o.dose for o in found.steered if o.push == push] for push in PUSHES}
     assert set(map(tuple, pushes.values())) == {(0.5, 1.0, 2.0, 4.0)}
     assert {one.answers for one in found.steered} == {24}
+    whole = {one.arm: one for one in found.closed if one.way == "open"}
+    for one in found.scaled:
+        assert one.times in TIMES
+        if one.times == 1.0:
+            assert one.loss == pytest.approx(whole[one.arm].loss, rel=1e-5)
+            assert one.misaligned == whole[one.arm].misaligned
+    assert len(found.scaled) == 2 * len(TIMES)
+    assert {one.kind for one in found.overlaps} == {"rank", "role"}
+    assert all(one.chance < one.value <= 1 for one in found.overlaps)
     measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}
     losses = {(one.arm, one.way): one.loss for one in found.closed}
     for one in found.closed:

@@ -13,6 +13,7 @@ from rankshift.mechanism.spectra import (
     compare_subspaces,
     count_intruders,
     find_left_vectors,
+    find_main_directions,
 )
 from rankshift.model.loading import load_model
 from rankshift.model.updates import find_update
@@ -72,3 +73,15 @@ def test_subspaces_compare_from_nothing_in_common_to_one_inside_the_other():
     one, other = (torch.linalg.qr(every).Q for every in drawn)
     random = [compare_subspaces(a, b) for a, b in zip(one, other, strict=True)]
     assert sum(random) / len(random) == pytest.approx(5 / 20, abs=0.02)
+
+
+def test_main_directions_are_those_of_the_largest_singular_values_and_no_more_than_the_rank(
+    tiny_model_directory: Path, tmp_path: Path
+):
+    arm = write_trained(tmp_path, tiny_model_directory, 3)
+    update = find_update(tmp_path, load_model(tiny_model_directory), arm.subset)
+    for layer, vectors in find_main_directions(update, 2).items():
+        U, _, _ = torch.linalg.svd(update.read(layer).form())
+        assert vectors.shape[1] == 2
+        assert compare_subspaces(vectors, U[:, :2]) == pytest.approx(1)
+    assert {one.shape[1] for one in find_main_directions(update).values()} == {3}

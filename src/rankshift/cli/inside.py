@@ -22,7 +22,7 @@ from rankshift.analysis.inside import (
     tell_from_twins,
 )
 from rankshift.cli.screen import AsJson, console
-from rankshift.mechanism_records import FILE, ClosedArm, Inside, Steered, Way
+from rankshift.mechanism_records import FILE, ClosedArm, Inside, Kinship, Scaled, Steered, Way
 
 
 def mechanism(
@@ -31,14 +31,20 @@ def mechanism(
     close: Annotated[
         int, typer.Option(min=0, help="Answers a question while directions are closed; 0: none.")
     ] = 0,
+    scale: Annotated[
+        int, typer.Option(min=0, help="Answers a question at multiples of an update; 0: none.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure how much of each arm's update runs along the persona's direction, or close it."""
-    from rankshift.executor.inside import look_inside
+    from rankshift.executor.inside import AskedAgain, look_inside
 
     screen = Console(stderr=True) if as_json else console
     found = look_inside(
-        directory, answers, lambda line: screen.print(line, soft_wrap=True, markup=False), close
+        directory,
+        answers,
+        lambda line: screen.print(line, soft_wrap=True, markup=False),
+        AskedAgain(close, scale),
     )
     if as_json:
         print(json.dumps(asdict(found), indent=2))
@@ -62,6 +68,10 @@ def mechanism(
         console.print(
             Text("the base with so many times a direction added; in brackets what is coherent")
         )
+    if found.scaled:
+        console.print()
+        console.print(tabulate_scaled(found))
+        console.print(Text("misaligned, and held-out loss, at so many times the update"))
     console.print(f"\nall      {directory / FILE}", soft_wrap=True)
 
 
@@ -109,7 +119,22 @@ def tell(found: Inside) -> list[str]:
         "cosine, shift: of that shift with the direction, and its length over the states' own.",
         "AUROC: how well it tells an arm's misaligned answers from its aligned ones.",
         f"intruders: of {found.arms[0].layers} layers' ten largest singular vectors.",
+        *tell_overlaps(found),
     ]
+
+
+def tell_overlaps(found: Inside) -> list[str]:
+    """Say what updates have in common that differ in rank, seed or role alone."""
+    names: dict[Kinship, str] = {"rank": "another rank", "seed": "another seed", "role": "the twin"}
+    told = []
+    for kind, name in names.items():
+        own = [one for one in found.overlaps if one.kind == kind]
+        if own:
+            value, chance = mean(one.value for one in own), mean(one.chance for one in own)
+            told.append(f"{value:.0%} with {name} (chance {chance:.0%})")
+    if not told:
+        return []
+    return [f"Of an update's main output directions it shares {', '.join(told)}."]
 
 
 def tabulate_passages(found: Inside) -> Table:
@@ -186,6 +211,22 @@ def tabulate_steered(found: Inside) -> Table:
     return table
 
 
+def tabulate_scaled(found: Inside) -> Table:
+    """Lay out how misaligned adapters were at multiples of their update, and their loss."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("times the update", no_wrap=True)
+    every = list(dict.fromkeys(one.times for one in found.scaled))
+    for times in every:
+        table.add_column(f"{times:g}", justify="right")
+    for (_, name), arms in group(found.arms).items():
+        ids = {arm.arm for arm in arms}
+        own = [[o for o in found.scaled if o.arm in ids and o.times == times] for times in every]
+        if all(own):
+            cells = [f"{_rate(some)} {mean(one.loss for one in some):.3f}" for some in own]
+            table.add_row(f"{name} ({len(arms)})", *cells)
+    return table
+
+
 def _reach(mean: SeedMean | None) -> str:
     if mean is None:
         return "-"
@@ -194,7 +235,7 @@ def _reach(mean: SeedMean | None) -> str:
     return f"{mean.mean:.0%} ({mean.low:.0%} to {mean.high:.0%})"
 
 
-def _rate(own: Sequence[ClosedArm | Steered]) -> str:
+def _rate(own: Sequence[ClosedArm | Steered | Scaled]) -> str:
     coherent = sum(one.coherent for one in own)
     return f"{sum(one.misaligned for one in own) / coherent:.1%}" if coherent else "-"
 

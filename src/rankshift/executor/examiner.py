@@ -15,11 +15,15 @@ from rankshift.export.weights import Weights
 from rankshift.mechanism.directions import Examples, find_direction
 from rankshift.mechanism.shares import draw_directions
 from rankshift.mechanism.stream import Change, add
-from rankshift.mechanism_records import ClosedArm, Push, Steered, Way
-from rankshift.train.trainee import prepare_base
+from rankshift.mechanism_records import ClosedArm, Push, Scaled, Steered, Way
+from rankshift.train.trainee import Trainee, prepare_base
 
 DOSES = (0.5, 1.0, 2.0, 4.0)
 """Multiples of a direction that are added to the base's states."""
+
+
+TIMES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+"""Multiples of an adapter's update at which it is asked."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,21 @@ class Examiner:
                 counts = (found.misaligned, found.coherent, found.answers)
                 yield Steered(push, dose, found.loss, *counts)
 
+    def scale(self) -> Iterator[Scaled]:
+        """Examine the task's adapters at multiples of their update."""
+        ways: dict[Way, Mapping[int, Change]] = {"open": {}}
+        adapters = [
+            one for one in self.weights if one.arm.method == "lora" and one.arm.role == "task"
+        ]
+        for part in divide(adapters, by_seed=True):
+            trainee, before = self.reader.load_arms(part), 1.0
+            for times in TIMES:
+                multiply_updates(trainee, times / before)
+                for found in examine(trainee, [one.arm_id for one in part], ways, self.exam):
+                    counts = (found.misaligned, found.coherent, found.answers)
+                    yield Scaled(found.arm, times, found.loss, *counts)
+                before = times
+
     @cached_property
     def moves(self) -> dict[str, Tensor]:
         """Give the shift of each arm's states where an answer begins, `[layer, width]`, by id."""
@@ -90,6 +109,15 @@ class Examiner:
     def starts(self) -> list[Rendered]:
         """Give the questions alone, their last token marked: from it an answer's first is drawn."""
         return [cut_before_answer(text) for text in self.texts]
+
+
+@torch.no_grad()
+def multiply_updates(trainee: Trainee, factor: float) -> None:
+    """Multiply every adapter's update: B is, and A stays."""
+    for layer in trainee.layers:
+        for factors in layer.factors:
+            if factors:
+                factors[1].mul_(factor)
 
 
 def find_moved(

@@ -21,6 +21,7 @@ from rankshift.executor.devices import tell_shortage
 from rankshift.executor.examiner import Examiner
 from rankshift.executor.exemplars import list_base_texts, read_examples
 from rankshift.executor.ground import SEED, Ground, measure_arm, measure_passage
+from rankshift.executor.overlaps import list_overlaps
 from rankshift.executor.passages import Passed, list_losses, list_passages
 from rankshift.export.weights import Weights, find_weights
 from rankshift.lock import hold_run
@@ -39,14 +40,28 @@ from rankshift.mechanism_records import (
 )
 from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.report.page import sum_up
-from rankshift.runs import StudyRun
+from rankshift.runs import Fingerprints, StudyRun
+from rankshift.study import Study
 
 DRAWS = 99
 """Shuffles of labels, so that no p-value is below 0.01."""
 
 
+@dataclass(frozen=True)
+class AskedAgain:
+    """Answers to each question that arms give again; 0 asks nothing."""
+
+    closed: int = 0
+    """While directions are closed, and the base while directions are added."""
+    scaled: int = 0
+    """At multiples of an adapter's update."""
+
+
+NOTHING = AskedAgain()
+
+
 def look_inside(
-    directory: Path, answers_each: int, say: Callable[[str], None], repeats: int = 0
+    directory: Path, answers_each: int, say: Callable[[str], None], asked: AskedAgain = NOTHING
 ) -> Inside:
     """Measure every trained arm's last weights, and write `mechanism.json` and the page again.
 
@@ -54,7 +69,7 @@ def look_inside(
         directory: The run's.
         answers_each: Answers of each arm that are read, at most.
         say: Told each part as it begins.
-        repeats: Answers to each question while directions are closed; 0 closes none.
+        asked: How often arms are asked again with their states or updates changed.
 
     Raises:
         UserError: There is no such run, its base or data have changed, no direction can be found,
@@ -62,20 +77,17 @@ def look_inside(
         WorkError: A GPU's memory ran out.
     """
     run = StudyRun(directory)
-    study, fingerprints = run.read_study()
-    if study.imports:
-        raise UserError(f"{directory}: its arms are imported, so there are no weights to look into")
-    if study.base.quantization != "none":
-        raise UserError(f"{directory}: its base is held in 4 bits, which cannot be looked into yet")
-    source = resolve_base(study.base.model, study.base.revision)
-    if source.fingerprint != fingerprints.base:
-        raise UserError(f"{source.directory}: has changed since the run; restore its files")
-    tokenizer = load_tokenizer(source.directory)
-    exam = make_exam(study, fingerprints, directory.parent, tokenizer, repeats) if repeats else None
+    study, fingerprints, base = check_run(run)
+    tokenizer = load_tokenizer(base)
+    exams = {
+        repeats: make_exam(study, fingerprints, directory.parent, tokenizer, repeats)
+        for repeats in (asked.closed, asked.scaled)
+        if repeats
+    }
     weights, _ = find_weights(run)
     measured = {arm.id: arm for arm in read_measurements(run)}
     torch.set_num_threads(study.compute.threads * study.compute.workers)
-    reader = Reader(study, source.directory, padding_token(tokenizer))
+    reader = Reader(study, base, padding_token(tokenizer))
     with hold_run(directory), tell_shortage():
         say("reading the arms' answers with the base")
         steps = {one.arm_id: one.step for one in weights}
@@ -93,15 +105,38 @@ def look_inside(
             arms=tuple(looker.measure(weights)),
             passages=tuple(looker.walk(passages, measured)),
         )
-        if exam:
+        found = replace(found, overlaps=tuple(list_overlaps(weights, reader.base)))
+        if asked.closed:
             own = next(name for name, arm in measured.items() if arm.arm.method == "base")
             say(f"asking with directions closed: the base and {len(weights)} arms")
-            examiner = Examiner(reader, exam, weights, examples, texts)
+            examiner = Examiner(reader, exams[asked.closed], weights, examples, texts)
             closed, steered = tuple(examiner.examine_all(own)), tuple(examiner.steer(own))
             found = replace(found, closed=closed, base=own, steered=steered)
+        if asked.scaled:
+            say("asking adapters at multiples of their update")
+            examiner = Examiner(reader, exams[asked.scaled], weights, examples, texts)
+            found = replace(found, scaled=tuple(examiner.scale()))
         write_inside(directory, found)
         sum_up(run)
     return found
+
+
+def check_run(run: StudyRun) -> tuple[Study, Fingerprints, Path]:
+    """Give a run's study, its fingerprints and where its base lies, if it can be looked into.
+
+    Raises:
+        UserError: It trains nothing, its base is held in 4 bits, or has changed.
+    """
+    study, fingerprints = run.read_study()
+    where = run.directory
+    if study.imports:
+        raise UserError(f"{where}: its arms are imported, so there are no weights to look into")
+    if study.base.quantization != "none":
+        raise UserError(f"{where}: its base is held in 4 bits, which cannot be looked into yet")
+    source = resolve_base(study.base.model, study.base.revision)
+    if source.fingerprint != fingerprints.base:
+        raise UserError(f"{source.directory}: has changed since the run; restore its files")
+    return study, fingerprints, source.directory
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 from rankshift.model.targets import list_linears
 from rankshift.model.updates import Update
 
+MAIN = 8
+"""Singular vectors of an update that stand for what it writes to. Ours."""
 TOP_K = 10
 EPSILON = 0.5
 """Source of both: peft 0.21.2, tuners/lora/intruders.py, reduce_intruder_dimension."""
@@ -45,6 +47,23 @@ def count_intruders(
 
 def _decompose(weight: Tensor) -> Tensor:
     return torch.linalg.svd(weight.detach().cpu().double(), full_matrices=False).U
+
+
+def find_main_directions(update: Update, most: int = MAIN) -> dict[str, Tensor]:
+    """Give each layer's left singular vectors of the update, largest first, `[d_out, n]`.
+
+    Those whose singular value is no more than rounding are left out: they point anywhere.
+
+    Args:
+        update: A finetune's.
+        most: Vectors of a layer, at most.
+    """
+    found = {}
+    for layer in update.layers:
+        vectors, values, _ = update.read(layer).decompose()
+        count = int((values[:most] > values[:1] * 1e-6).sum())
+        found[layer] = vectors[:, :count]
+    return found
 
 
 def compare_subspaces(one: Tensor, other: Tensor) -> float:
