@@ -75,7 +75,7 @@ def test_a_sentence_has_the_share_with_its_interval_over_seeds_beside_twins_and_
     assert "22.0% (19.5% to 24.5% over 3 seeds)" in part.sentences[0]
     assert "their twins' 1.0% (1.0% to 1.0% over 3 seeds)" in part.sentences[0]
     assert "random direction it would be 0.4%" in part.sentences[0]
-    assert "AUROC of 1.00 in each of 3 seeds, at worst" in part.sentences[1]
+    assert "AUROC of at least 1.00 in each of 3 seeds" in part.sentences[1]
 
 
 def test_what_closing_takes_is_said_beside_what_a_random_direction_takes(run):

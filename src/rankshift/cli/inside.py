@@ -231,8 +231,13 @@ def _reach(mean: SeedMean | None) -> str:
     if mean is None:
         return "-"
     if mean.low is None or mean.high is None:
-        return f"{mean.mean:.0%}"
-    return f"{mean.mean:.0%} ({mean.low:.0%} to {mean.high:.0%})"
+        return _whole(mean.mean)
+    return f"{_whole(mean.mean)} ({_whole(mean.low)} to {_whole(mean.high)})"
+
+
+def _whole(share: float) -> str:
+    """Write whole percent, and never -0."""
+    return f"{round(share, 2) + 0.0:.0%}"
 
 
 def _rate(own: Sequence[ClosedArm | Steered | Scaled]) -> str:

@@ -25,7 +25,7 @@ EFFECTS = {
     "closed": "Taking the persona's direction out",
     "random": "Taking a random direction out",
     "held": "Holding states along what other finetunes moved at the base's height",
-    "random held": "Holding them along a random direction so",
+    "random held": "Holding them so along a random direction",
 }
 
 
@@ -63,9 +63,9 @@ def tell(found: Row) -> tuple[str, ...]:
     told = found["told_from_twins"]
     if told:
         lowest = min(one["auroc"] for one in told)
-        seeds = "the one seed" if len(told) == 1 else f"each of {len(told)} seeds, at worst"
+        seeds = "the one seed" if len(told) == 1 else f"each of {len(told)} seeds"
         sentences.append(
-            "How far an arm moved along it tells the task's arms from their twins with an AUROC of "
+            "How far an arm moved along it tells the task's arms from their twins: AUROC of at least "
             f"{lowest:.2f} in {seeds}."
         )
     sentences.append(
@@ -215,7 +215,8 @@ def _draw(rows: Sequence[Row], chance: float) -> Figure:
             "place:N", title="LoRA rank", sort=places, axis=alt.Axis(labelAngle=0, grid=False)
         )
         chart = alt.Chart(
-            hold(values), title=alt.Title("Share of the shift of states along it", dy=-6)
+            hold(values),
+            title=alt.Title("Share of the shift of states along the persona's direction", dy=-6),
         )
         dots = chart.mark_point(filled=True, size=48, opacity=0.75).encode(
             x,
