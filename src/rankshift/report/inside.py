@@ -65,7 +65,7 @@ def tell(found: Row) -> tuple[str, ...]:
         lowest = min(one["auroc"] for one in told)
         seeds = "the one seed" if len(told) == 1 else f"each of {len(told)} seeds"
         sentences.append(
-            "How far an arm moved along it tells the arms of the task from twins: AUROC of at least "
+            "How far an arm moved along it tells arms of the task from twins: AUROC of at least "
             f"{lowest:.2f} in {seeds}."
         )
     sentences.append(
