@@ -5,7 +5,7 @@ docs/forecast.md says what was fixed beforehand.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import rankdata
@@ -165,8 +165,14 @@ class Truth:
         self.data = np.array([one.data_fingerprint for one in finetunes])
 
     def over_bases(self, measure: Measure, foretold: np.ndarray) -> Score:
-        """Give the mean of a measure over bases."""
-        return _sum_up([measure(foretold, own) for own in self._each_base()])
+        """Give the mean of a measure over bases; ends stay where the measure can be."""
+        found = _sum_up([measure(foretold, own) for own in self._each_base()])
+        floor = -1.0 if measure in (self.rho, self.rho_within) else 0.0
+        return replace(
+            found,
+            low=None if found.low is None else max(found.low, floor),
+            high=None if found.high is None else min(found.high, 1.0),
+        )
 
     def gain(self, measure: Measure, foretold: np.ndarray, naive: np.ndarray | None) -> Score:
         """Give the mean over bases of how much more a measure says of one than of another."""
