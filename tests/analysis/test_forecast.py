@@ -34,6 +34,17 @@ def test_more_insecure_data_is_foretold_to_misalign_more_and_one_line_a_rank():
     assert 0.8 < harmless.calibration.coverage <= 1
 
 
+def test_a_rank_or_step_size_beyond_those_calibrated_on_is_strange():
+    found = make_forecast(
+        [ask(0.5), ask(0.5, 16), ask(0.5, 32), ask(0.5, 4, u=0.05)], KNOWN, None, None
+    )
+    assert found.calibration is not None
+    assert (found.calibration.ranks, found.calibration.us) == ((2, 16), (0.01, 0.01))
+    assert found.calibration.steps == (60,)
+    strange = [found.calibration.find_strange(one) for one in found.forecast]
+    assert strange == [False, False, True, True]
+
+
 def test_the_first_steps_are_used_where_they_are_known():
     found = make_forecast([ask(0.5)], KNOWN, 0.01, None)
     assert (found.when, found.share) == ("in the first steps", 0.01)

@@ -50,6 +50,7 @@ def test_a_forecast_is_json_with_a_rate_and_an_interval_a_rank_and_the_gate_sets
     )
     assert code == 0
     assert "Gate at 50.0%: passes" in out
+    assert "the interval is a guess" not in out
 
 
 def test_a_study_gives_the_recipe_and_what_is_named_beside_it_stands_in_its_place(

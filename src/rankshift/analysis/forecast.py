@@ -61,6 +61,17 @@ class Calibration:
     """Share of rates within their 90 % interval."""
     error: float
     """Mean absolute, of the rate."""
+    ranks: tuple[int, int]
+    """The lowest and the highest; of step sizes likewise."""
+    us: tuple[float, float]
+    steps: tuple[int, ...]
+
+    def find_strange(self, expected: Expected) -> bool:
+        """Say whether no calibrating finetune had so low or high a rank or step size."""
+        return not (
+            self.ranks[0] <= expected.rank <= self.ranks[1]
+            and self.us[0] * 0.999 <= expected.u <= self.us[1] * 1.001
+        )
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,9 @@ def make_forecast(
             bases=tuple(sorted({one.base for one in known})),
             coverage=measure_coverage(values, rates, studies, unseen),
             error=float(np.abs(unseen - rates).mean()),
+            ranks=(min(one.rank or 0 for one in known), max(one.rank or 0 for one in known)),
+            us=(min(one.u or 0.0 for one in known), max(one.u or 0.0 for one in known)),
+            steps=tuple(sorted({one.steps for one in known})),
         ),
         gate=None if fail_above is None else try_gate(fail_above, expected, unseen, rates),
         share=share,

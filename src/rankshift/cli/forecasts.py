@@ -246,7 +246,7 @@ def _tabulate_expected(found: "Forecast") -> Table:
         table.add_column(heading, justify="right")
     for one in sorted(found.forecast, key=lambda one: (one.u, one.rank)):
         ends = f"{one.low:.1%} to {one.high:.1%}"
-        table.add_row(str(one.rank), f"{one.u:g}", f"{one.rate:.1%}", ends)
+        table.add_row(str(one.rank), f"{one.u:.3g}", f"{one.rate:.1%}", ends)
     return table
 
 
@@ -270,6 +270,13 @@ def _tell_trust(found: "Forecast") -> list[str]:
             f"Calibrated on {own.finetunes} finetunes in {own.studies} studies of "
             f"{', '.join(own.bases)}: on a study unseen the mean error is {100 * own.error:.1f} "
             f"points, and {own.coverage:.0%} of rates lie in their 90 % interval."
+        )
+    if found.calibration is not None and any(map(found.calibration.find_strange, found.forecast)):
+        own = found.calibration
+        told.append(
+            f"Ranks from {own.ranks[0]} to {own.ranks[1]} and u from {own.us[0]:.3g} to "
+            f"{own.us[1]:.3g} were calibrated on: beyond them the regression is carried on, and "
+            "the interval is a guess."
         )
     if any(seen.is_outside for seen in found.evidence) and found.reason is None:
         told.append("Evidence outside of what was calibrated on: do not trust the interval.")

@@ -20,8 +20,7 @@ SHARES = (0.01, 0.05, 0.10)
 
 
 EVERY = 2
-"""Each arm reads every so many-th contrast: what all arms read at three checkpoints is what evidence
-costs most."""
+"""Each arm reads every so many-th contrast: what all arms read three times over costs most."""
 
 
 def find_early_steps(training: Training) -> dict[float, int]:
