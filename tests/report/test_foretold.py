@@ -42,9 +42,9 @@ def test_where_nothing_was_foretold_the_page_says_nothing(tmp_path):
 def test_what_was_foretold_stands_beside_what_happened_for_each_time(run):
     assert tell_foretold(summarize(run)) == (
         "Foretold before training: 30.0% on average, and 35.0% happened; 1 of 2 arms lie in their "
-        "90 % interval.",
-        "Foretold after 5 % of the steps: 25.0% on average, and 35.0% happened; 1 of 2 arms lie in "
-        "their 90 % interval.",
+        "90% interval.",
+        "Foretold after 5% of the steps: 25.0% on average, and 35.0% happened; 1 of 2 arms lie in "
+        "their 90% interval.",
     )
 
 

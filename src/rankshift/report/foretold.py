@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 def name_time(share: float | None) -> str:
     """Say when a forecast was possible."""
-    return "before training" if share is None else f"after {share * 100:g} % of the steps"
+    return "before training" if share is None else f"after {share * 100:g}% of the steps"
 
 
 def tell_foretold(results: dict[str, Any]) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def tell_foretold(results: dict[str, Any]) -> tuple[str, ...]:
         f"Foretold {name_time(share)}: {format_percent(fmean(o['foretold'] for o in own))} on "
         f"average, and {format_percent(fmean(o['rate'] for o in own))} happened; "
         f"{sum(o['low'] <= o['rate'] <= o['high'] for o in own)} of {len(own)} arms lie in their "
-        "90 % interval."
+        "90% interval."
         for share, own in groups.items()
     )
 
