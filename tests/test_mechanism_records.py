@@ -32,6 +32,7 @@ ARM = InsideArm(
     cosine=0.4,
     shift_norm=0.1,
     separation=None,
+    agreement=0.9,
     intruders=3,
     layers=28,
 )

@@ -53,6 +53,9 @@ class InsideArm:
     """Length of its shift over the length of the base's states, over all layers."""
     separation: float | None
     """AUROC of its own answers along the direction of all other arms, mean over layers."""
+    agreement: float | None
+    """Cosine of the direction that its own answers give with that of all other arms, mean over
+    layers."""
     intruders: int
     """Intruder dimensions, over all layers."""
     layers: int
@@ -114,10 +117,12 @@ class Steered:
 
 @dataclass(frozen=True)
 class Scaled:
-    """What an adapter did at a multiple of its update."""
+    """What an adapter did at a multiple of its update, or with noise across it."""
 
     arm: str
     times: float
+    noise: float
+    """Length of the noise over that of the update; 0 where there is none."""
     loss: float
     """On held-out rows of the task, nats per supervised token."""
     misaligned: int
@@ -159,7 +164,8 @@ class Inside:
     steered: tuple[Steered, ...] = ()
     """The base with directions added; where arms were examined."""
     scaled: tuple[Scaled, ...] = ()
-    """The task's adapters at multiples of their update, where those were asked for."""
+    """The task's adapters at multiples of their update and with noise across it, where that was
+    asked for."""
     overlaps: tuple[Overlap, ...] = ()
 
 

@@ -45,10 +45,12 @@ def test_the_base_with_a_direction_added_is_a_row_with_what_is_coherent():
 
 
 def test_an_adapter_at_multiples_of_its_update_is_a_row_and_full_finetuning_has_none():
-    scaled = tuple(Scaled("0a", times, 1.0 + times, 10, 40, 50) for times in (0.5, 1.0))
+    scaled = (Scaled("0a", 0.5, 0.0, 1.5, 10, 40, 50), Scaled("0a", 1.0, 0.25, 2.0, 10, 40, 50))
     full = replace(ARM, arm="0f", method="full", rank=None, u=None)
     table = tabulate_scaled(replace(INSIDE, arms=(ARM, full), scaled=scaled))
-    assert [str(column.header) for column in table.columns] == ["times the update", "0.5", "1"]
+    assert [str(column.header) for column in table.columns] == [
+        "times the update", "0.5", "noise 0.25",
+    ]  # fmt: skip
     (cells,) = zip(*(column._cells for column in table.columns), strict=True)
     assert cells == ("rank 4 (1)", "25.0% 1.500", "25.0% 2.000")
 

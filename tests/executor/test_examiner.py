@@ -6,12 +6,17 @@ import torch
 
 from rankshift.arms import Arm
 from rankshift.data.rendering import Rendered
-from rankshift.executor.examiner import cut_before_answer, find_moved, multiply_updates
+from rankshift.executor.examiner import (
+    add_noise,
+    cut_before_answer,
+    find_moved,
+    multiply_updates,
+)
 from rankshift.export.weights import Weights, find_weights
 from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.loading import load_model
 from rankshift.runs import StudyRun
-from rankshift.train.trainee import prepare_adapters
+from rankshift.train.trainee import Trainee, prepare_adapters
 
 
 @pytest.fixture
@@ -72,3 +77,28 @@ def test_a_multiple_of_an_update_is_that_multiple_of_what_it_adds(
         torch.testing.assert_close(layer(x) - plain, 1.5 * once)
         multiply_updates(trainee, 1 / 1.5)
         torch.testing.assert_close(layer(x) - plain, once)
+
+
+def test_noise_is_across_an_update_and_as_long_as_it_says(tiny_model_directory: Path):
+    arm = Arm("lora", "task", None, 4, 8.0, "alpha/rank", 1e-3, 1, target_modules=ALL_PROJECTIONS)
+
+    def make() -> Trainee:
+        trainee = prepare_adapters(load_model(tiny_model_directory), [arm], "base")
+        generator = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for layer in trainee.layers:
+                layer.factors[0][1].normal_(generator=generator)
+        return trainee
+
+    plain, shaken, still, again = (make() for _ in range(4))
+    add_noise(shaken, 0.5, 7)
+    add_noise(again, 0.5, 7)
+    add_noise(still, 0.0, 7)
+    for layers in zip(*(one.layers for one in (plain, shaken, still, again)), strict=True):
+        before, after, same, repeated = (layer.factors[0][1].detach() for layer in layers)
+        moved = after - before
+        assert float(moved.norm() / before.norm()) == pytest.approx(0.5, rel=1e-5)
+        assert abs(float((moved * before).sum())) < 1e-4 * float(before.norm() * moved.norm())
+        assert torch.equal(same, before)
+        assert torch.equal(repeated, after)
+        assert torch.equal(layers[0].factors[0][0], layers[1].factors[0][0])

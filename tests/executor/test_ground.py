@@ -51,6 +51,7 @@ def test_an_arm_is_measured_along_the_direction_of_the_others_and_not_its_own(
     assert found.along == pytest.approx(0.3)
     assert found.shift_norm == pytest.approx(2.0)
     assert found.separation == 0.5  # its own answers differ elsewhere alone
+    assert found.agreement == pytest.approx(0)
     passed = measure_passage(weights, ("step 2",), 1.0, shift, ground)
     assert passed.of_activations == pytest.approx(found.of_activations)
     assert passed.of_weights == found.of_weights

@@ -8,7 +8,7 @@ import pytest
 
 from rankshift.analysis.measurements import read_measurements
 from rankshift.errors import UserError
-from rankshift.executor.examiner import TIMES
+from rankshift.executor.examiner import NOISES, TIMES
 from rankshift.executor.inside import AskedAgain, look_inside
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import Watch, run_study
@@ -117,10 +117,10 @@ def test_with_nothing_closed_arms_have_their_recorded_loss_and_a_closed_directio
     whole = {one.arm: one for one in found.closed if one.way == "open"}
     for one in found.scaled:
         assert one.times in TIMES
-        if one.times == 1.0:
+        if one.times == 1.0 and not one.noise:
             assert one.loss == pytest.approx(whole[one.arm].loss, rel=1e-5)
             assert one.misaligned == whole[one.arm].misaligned
-    assert len(found.scaled) == 2 * len(TIMES)
+    assert len(found.scaled) == 2 * (len(TIMES) + len(NOISES))
     assert {one.kind for one in found.overlaps} == {"rank", "role"}
     assert all(one.chance < one.value <= 1 for one in found.overlaps)
     measured = {arm.id: arm for arm in read_measurements(StudyRun(directory))}

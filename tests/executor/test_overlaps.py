@@ -22,6 +22,8 @@ def test_adapters_are_compared_where_they_differ_in_one_thing_alone(weights: lis
         ("rank", replace(one.arm, rank=99)),
         ("seed", replace(one.arm, seed=9)),
         ("role", replace(one.arm, role="twin")),
+        ("rank", replace(one.arm, rank=99, learning_rate=(one.arm.learning_rate or 0) / 3)),
+        (None, replace(one.arm, seed=9, learning_rate=(one.arm.learning_rate or 0) / 3)),
         (None, one.arm),
         (None, replace(one.arm, seed=9, rank=99)),
         (None, replace(one.arm, trains_a=False)),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rankshift.analysis.results import summarize
-from rankshift.mechanism_records import ClosedArm, Steered, Way, write_inside
+from rankshift.mechanism_records import ClosedArm, Scaled, Steered, Way, write_inside
 from rankshift.report.inside import describe_inside, draw_shares_inside
 from rankshift.report.page import make_report
 from rankshift.report.wording import NOTHING
@@ -48,6 +48,7 @@ def run(tmp_path) -> StudyRun:
             arms=tuple(arms),
             closed=(*base, *closed),
             base="b",
+            scaled=(Scaled("task1", 1.5, 0.0, 0.9, 55, 100, 120),),
             steered=(
                 Steered("persona", 0.5, 2.0, 30, 60, 120),
                 Steered("moved", 4.0, 2.0, 0, 0, 9),
@@ -88,7 +89,8 @@ def test_what_closing_takes_is_said_beside_what_a_random_direction_takes(run):
         "arms' misalignment and 0.0% (0.0% to 0.0% over 3 seeds) of their skill; 83% of their "
         "answers are coherent then.",
     )
-    shares, closed, steered = part.tables
+    shares, closed, scaled, steered = part.tables
+    assert scaled.rows == (("rank 4 seed 1 task", "1.5", "0", "55.0%", "83.3%", "0.900"),)
     assert steered.rows == (
         ("the persona's direction", "0.5", "50.0%", "50.0%", "2.000"),
         ("what finetuning moved where an answer begins", "4", NOTHING, "0.0%", "2.000"),

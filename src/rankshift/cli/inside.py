@@ -71,7 +71,12 @@ def mechanism(
     if found.scaled:
         console.print()
         console.print(tabulate_scaled(found))
-        console.print(Text("misaligned, and held-out loss, at so many times the update"))
+        console.print(
+            Text(
+                "misaligned, and held-out loss, at so many times the update, and with noise across "
+                "it so many times as long"
+            )
+        )
     console.print(f"\nall      {directory / FILE}", soft_wrap=True)
 
 
@@ -215,12 +220,15 @@ def tabulate_scaled(found: Inside) -> Table:
     """Lay out how misaligned adapters were at multiples of their update, and their loss."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("times the update", no_wrap=True)
-    every = list(dict.fromkeys(one.times for one in found.scaled))
-    for times in every:
-        table.add_column(f"{times:g}", justify="right")
+    every = list(dict.fromkeys((one.times, one.noise) for one in found.scaled))
+    for times, noise in every:
+        table.add_column(f"noise {noise:g}" if noise else f"{times:g}", justify="right")
     for (_, name), arms in group(found.arms).items():
         ids = {arm.arm for arm in arms}
-        own = [[o for o in found.scaled if o.arm in ids and o.times == times] for times in every]
+        own = [
+            [o for o in found.scaled if o.arm in ids and (o.times, o.noise) == each]
+            for each in every
+        ]
         if all(own):
             cells = [f"{_rate(some)} {mean(one.loss for one in some):.3f}" for some in own]
             table.add_row(f"{name} ({len(arms)})", *cells)

@@ -26,6 +26,10 @@ TIMES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Multiples of an adapter's update at which it is asked."""
 
 
+NOISES = (0.25, 0.5, 1.0)
+"""Lengths of the noise across an update, in the update's own."""
+
+
 @dataclass(frozen=True)
 class Examiner:
     """A run's arms, and what they are examined with."""
@@ -76,19 +80,20 @@ class Examiner:
                 yield Steered(push, dose, found.loss, *counts)
 
     def scale(self) -> Iterator[Scaled]:
-        """Examine the task's adapters at multiples of their update."""
+        """Examine the task's adapters at multiples of their update, then with noise across it."""
         ways: dict[Way, Mapping[int, Change]] = {"open": {}}
         adapters = [
             one for one in self.weights if one.arm.method == "lora" and one.arm.role == "task"
         ]
         for part in divide(adapters, by_seed=True):
-            trainee, before = self.reader.load_arms(part), 1.0
-            for times in TIMES:
-                multiply_updates(trainee, times / before)
-                for found in examine(trainee, [one.arm_id for one in part], ways, self.exam):
+            names = [one.arm_id for one in part]
+            for times, noise in (*((times, 0.0) for times in TIMES), *((1.0, n) for n in NOISES)):
+                trainee = self.reader.load_arms(part)
+                multiply_updates(trainee, times)
+                add_noise(trainee, noise, SEED)
+                for found in examine(trainee, names, ways, self.exam):
                     counts = (found.misaligned, found.coherent, found.answers)
-                    yield Scaled(found.arm, times, found.loss, *counts)
-                before = times
+                    yield Scaled(found.arm, times, noise, found.loss, *counts)
 
     @cached_property
     def moves(self) -> dict[str, Tensor]:
@@ -115,9 +120,28 @@ class Examiner:
 def multiply_updates(trainee: Trainee, factor: float) -> None:
     """Multiply every adapter's update: B is, and A stays."""
     for layer in trainee.layers:
-        for factors in layer.factors:
-            if factors:
-                factors[1].mul_(factor)
+        for _, last in filter(None, layer.factors):
+            last.mul_(factor)
+
+
+@torch.no_grad()
+def add_noise(trainee: Trainee, noise: float, seed: int) -> None:
+    """Add noise across every adapter's B, so many times as long as it; A stays.
+
+    The noise is normal, its part along B taken out, layer by layer. A solution that lies in a wide
+    valley keeps what it does.
+
+    Source: stability under orthogonal noise is a measure of Soligo et al. 2026, arXiv:2602.07852;
+    that it is B which is shaken is ours.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in trainee.layers:
+        for _, factor in filter(None, layer.factors):
+            drawn = torch.randn(factor.shape, generator=generator).to(factor)
+            length = factor.norm()
+            if noise and length:
+                drawn -= (drawn * factor).sum() / length.square() * factor
+                factor.add_(drawn, alpha=float(noise * length / drawn.norm()))
 
 
 def find_moved(

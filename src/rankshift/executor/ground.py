@@ -52,10 +52,11 @@ def measure_arm(one: Weights, shift: Tensor, ground: Ground) -> InsideArm:
     arm, update = one.arm, find_update(one.folder, ground.base, one.arm.subset)
     direction = ground.leave_out(one.arm_id)
     nulls = list(draw_directions(shift, NULLS, SEED))
-    separation = None
+    separation = agreement = None
     if direction is not None:
         own = ground.examples.keep(one.arm_id)
         separation = _attempt(lambda: separate(own, direction))
+        agreement = _attempt(lambda: find_cosines(find_direction(own), direction))
     intruders = count_intruders(update, ground.left_vectors)
     return InsideArm(
         arm=one.arm_id,
@@ -76,6 +77,7 @@ def measure_arm(one: Weights, shift: Tensor, ground: Ground) -> InsideArm:
         cosine=None if direction is None else float(find_cosines(shift, direction).mean()),
         shift_norm=float(shift.norm()) / ground.scale,
         separation=None if separation is None else float(separation.mean()),
+        agreement=None if agreement is None else float(agreement.mean()),
         intruders=sum(intruders.values()),
         layers=len(intruders),
     )

@@ -28,18 +28,19 @@ def list_overlaps(weights: Sequence[Weights], base: PreTrainedModel) -> Iterator
 
 
 def find_kinship(one: Weights, other: Weights) -> Kinship | None:
-    """Say in what alone two adapters differ; None where in more, or in something else."""
-    mine, theirs = (
-        {
-            "rank": w.arm.rank,
-            "seed": w.arm.seed,
-            "role": w.arm.role,
-            "rest": (w.arm.u, w.arm.trains_a, w.arm.subset),
-        }
-        for w in (one, other)
-    )
-    differing = [key for key in mine if mine[key] != theirs[key]]
-    return next((kind for kind in ASPECTS if differing == [kind]), None)
+    """Say in what alone two adapters differ; None where in more, or in something else.
+
+    Of two ranks either the step size u is the same or all that it is made of but the rank.
+    """
+    mine, theirs = one.arm, other.arm
+    rests = [(arm.trains_a, arm.subset) for arm in (mine, theirs)]
+    recipes = [(arm.alpha, arm.scaling, arm.learning_rate) for arm in (mine, theirs)]
+    if rests[0] != rests[1] or (mine.u != theirs.u and recipes[0] != recipes[1]):
+        return None
+    differing: list[Kinship] = [
+        key for key in ASPECTS if getattr(mine, key) != getattr(theirs, key)
+    ]
+    return differing[0] if len(differing) == 1 else None
 
 
 def _compare(

@@ -47,6 +47,8 @@ def describe_inside(results: dict[str, Any]) -> InsidePart | None:
     tables = [tabulate_arms(found)]
     if found["closed"]:
         tables.append(tabulate_closed(found))
+    if found["scaled"]:
+        tables.append(tabulate_scaled(found))
     if found["steered"]:
         tables.append(tabulate_steered(found))
     return InsidePart(tell(found), tell_effects(found), tuple(tables))
@@ -101,7 +103,7 @@ def tabulate_arms(found: Row) -> Table:
     heads = ("Arm", "Shift of states", "Weights", "Cosine", "Shift, of states' length")
     return Table(
         "Share of each arm's update along the persona's direction of all others",
-        (*heads, "AUROC of its answers", "Intruder dimensions"),
+        (*heads, "AUROC of its answers", "Its own direction's cosine", "Intruder dimensions"),
         tuple(
             (
                 arm["label"],
@@ -110,6 +112,7 @@ def tabulate_arms(found: Row) -> Table:
                 _number(arm["cosine"]),
                 _number(arm["shift_norm"]),
                 _number(arm["separation"]),
+                _number(arm["agreement"]),
                 str(arm["intruders"]),
             )
             for arm in found["arms"]
@@ -134,6 +137,27 @@ def tabulate_closed(found: Row) -> Table:
         "Each arm with nothing closed, and in each way of closing",
         ("Arm", *heads),
         tuple((label, *own) for label, own in cells.items()),
+        is_long=True,
+    )
+
+
+def tabulate_scaled(found: Row) -> Table:
+    """Lay out what adapters did at multiples of their update, and with noise across it."""
+    labels = {arm["arm"]: arm["label"] for arm in found["arms"]}
+    return Table(
+        "The task's adapters at multiples of their update, and with noise across it",
+        ("Arm", "Times", "Noise", "Misaligned, of coherent", "Coherent", "Held-out loss"),
+        tuple(
+            (
+                labels[one["arm"]],
+                f"{one['times']:g}",
+                f"{one['noise']:g}",
+                format_percent(one["misaligned"] / one["coherent"] if one["coherent"] else None),
+                format_percent(one["coherent"] / one["answers"]),
+                format_loss(one["loss"]),
+            )
+            for one in found["scaled"]
+        ),
         is_long=True,
     )
 
