@@ -22,7 +22,6 @@ def test_adapters_are_compared_where_they_differ_in_one_thing_alone(weights: lis
         ("rank", replace(one.arm, rank=99)),
         ("seed", replace(one.arm, seed=9)),
         ("role", replace(one.arm, role="twin")),
-        ("rank", replace(one.arm, rank=99, learning_rate=(one.arm.learning_rate or 0) / 3)),
         (None, replace(one.arm, seed=9, learning_rate=(one.arm.learning_rate or 0) / 3)),
         (None, one.arm),
         (None, replace(one.arm, seed=9, rank=99)),
@@ -30,6 +29,10 @@ def test_adapters_are_compared_where_they_differ_in_one_thing_alone(weights: lis
         (None, replace(one.arm, trains_a=False, seed=9)),
     ):
         assert find_kinship(one, replace(one, arm=arm)) == kind
+    # Where scale falls with the root of the rank, u rises with it: nothing else differs.
+    rooted = replace(one.arm, scaling="alpha/sqrt(rank)")
+    wider = replace(rooted, rank=99)
+    assert find_kinship(replace(one, arm=rooted), replace(one, arm=wider)) == "rank"
 
 
 def test_an_update_overlaps_with_itself_wholly_and_full_finetuning_is_left_out(
