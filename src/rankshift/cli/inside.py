@@ -27,7 +27,7 @@ from rankshift.mechanism_records import FILE, ClosedArm, Inside, Kinship, Scaled
 
 def mechanism(
     directory: Path,
-    answers: Annotated[int, typer.Option(min=1, help="Answers of each arm, at most.")] = 100,
+    answers: Annotated[int, typer.Option(min=1, help="Answers of each arm, at most.")] = 50,
     close: Annotated[
         int, typer.Option(min=0, help="Answers a question while directions are closed; 0: none.")
     ] = 0,
