@@ -12,9 +12,7 @@ from rankshift.analysis.forecasting import (
     FIRST_STEPS,
     Predictors,
     bound,
-    find_reach,
-    fit,
-    foretell_unseen,
+    calibrate,
     read_all,
     tabulate,
 )
@@ -150,19 +148,15 @@ def make_forecast(
         fail_above: The gate's rate; None sets none.
     """
     predictors = choose_predictors(share)
-    values, known = tabulate(finetunes, predictors)
-    rates = np.array([one.rate for one in known])
-    studies = np.array([one.study for one in known])
-    unseen = foretell_unseen(values, rates, studies)
-    reach = find_reach(unseen, rates, studies)
-    regression = fit(values, rates)
+    fitted = calibrate(finetunes, predictors)
+    known, rates, unseen = fitted.known, fitted.rates, fitted.unseen
     wanted, kept = tabulate(asked, predictors)
     cells: dict[tuple[int, float], list[float]] = {}
-    for one, rate in zip(kept, regression.predict(wanted), strict=True):
+    for one, rate in zip(kept, fitted.regression.predict(wanted), strict=True):
         assert one.rank is not None
         assert one.u is not None
         cells.setdefault((one.rank, one.u), []).append(float(rate))
-    expected = tuple(_expect(rank, u, fmean(own), reach) for (rank, u), own in cells.items())
+    expected = tuple(_expect(rank, u, fmean(own), fitted.reach) for (rank, u), own in cells.items())
     return Forecast(
         base=asked[0].base,
         data=asked[0].data,
@@ -172,9 +166,9 @@ def make_forecast(
         forecast=expected,
         calibration=Calibration(
             finetunes=len(known),
-            studies=len(set(studies)),
+            studies=len(set(fitted.studies)),
             bases=tuple(sorted({one.base for one in known})),
-            coverage=measure_coverage(values, rates, studies, unseen),
+            coverage=measure_coverage(fitted.values, rates, fitted.studies, unseen),
             error=float(np.abs(unseen - rates).mean()),
             ranks=(min(one.rank or 0 for one in known), max(one.rank or 0 for one in known)),
             us=(min(one.u or 0.0 for one in known), max(one.u or 0.0 for one in known)),

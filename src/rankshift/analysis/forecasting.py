@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import expit
 
-from rankshift.forecast_records import Subject
+from rankshift.forecast_records import Finetune, Subject
 
 BEFORE = ("projection", "injection", "surprise", "pull", "in_context")
 """What is read of the base and the data and needs no label; what a forecast uses."""
@@ -155,3 +155,30 @@ def tabulate(finetunes: Sequence[S], predictors: Predictors) -> tuple[np.ndarray
     width = len(kept[0][1]) if kept else 0
     table = np.array([values for _, values in kept], dtype=float).reshape(len(kept), width)
     return table, [one for one, _ in kept]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A regression fitted to finetunes with known outcomes, and what it errs by on those unseen."""
+
+    known: Sequence[Finetune]
+    """Those of which every predictor is known."""
+    values: np.ndarray
+    """`[finetune, predictor]`, theirs; the next three likewise."""
+    rates: np.ndarray
+    studies: np.ndarray
+    unseen: np.ndarray
+    """What is foretold of each without its study."""
+    reach: float
+    """See `find_reach`."""
+    regression: Regression
+
+
+def calibrate(finetunes: Sequence[Finetune], predictors: Predictors) -> Calibrated:
+    """Fit the regression of some predictors, and find how far it errs."""
+    values, known = tabulate(finetunes, predictors)
+    rates = np.array([one.rate for one in known])
+    studies = np.array([one.study for one in known])
+    unseen = foretell_unseen(values, rates, studies)
+    reach = find_reach(unseen, rates, studies)
+    return Calibrated(known, values, rates, studies, unseen, reach, fit(values, rates))

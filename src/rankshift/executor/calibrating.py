@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from rankshift.analysis.forecast import choose_predictors, find_fault
-from rankshift.analysis.forecasting import bound, find_reach, fit, foretell_unseen, tabulate
+from rankshift.analysis.forecasting import bound, calibrate, tabulate
 from rankshift.data.sources import resolve_calibration
 from rankshift.forecast_records import FILE, Finetune, Foretold, read_evidence
 
@@ -48,13 +46,11 @@ def foretell(finetunes: Sequence[Finetune], known: Sequence[Finetune]) -> Iterat
     seen = {early.share for one in others for early in one.early}
     for share in (None, *sorted(seen)):
         predictors = choose_predictors(share)
-        values, like = tabulate(others, predictors)
         asked, kept = tabulate(finetunes, predictors)
         if not kept:
             continue
-        rates = np.array([one.rate for one in like])
-        studies = np.array([one.study for one in like])
-        reach = find_reach(foretell_unseen(values, rates, studies), rates, studies)
-        expected = fit(values, rates).predict(asked)
-        for one, rate, low, high in zip(kept, expected, *bound(expected, reach), strict=True):
+        fitted = calibrate(others, predictors)
+        expected = fitted.regression.predict(asked)
+        ends = bound(expected, fitted.reach)
+        for one, rate, low, high in zip(kept, expected, *ends, strict=True):
             yield Foretold(one.arm, share, float(rate), float(low), float(high))
