@@ -6,14 +6,18 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from rankshift.data.rendering import Rendered
+from rankshift.data.sources import BaseSource, resolve_base
+from rankshift.errors import UserError
 from rankshift.executor.devices import load_there
 from rankshift.export.weights import Weights
 from rankshift.mechanism.reading import read_means
-from rankshift.study import Study
+from rankshift.model.loading import Tokenizer, load_tokenizer, padding_token
+from rankshift.study import Base, Study
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_full
 
 ARMS_TOGETHER = 8
@@ -48,6 +52,29 @@ class Reader:
         for place, one in enumerate(part):
             trainee.read(one.folder, place)
         return trainee
+
+
+def find_same_base(base: Base, fingerprint: str | None) -> BaseSource:
+    """Find a study's base, which has to be what it was when the study was run.
+
+    Args:
+        base: As the study names it.
+        fingerprint: What it has to be; None takes it as it is.
+
+    Raises:
+        UserError: It is not to be had or has changed.
+    """
+    source = resolve_base(base.model, base.revision)
+    if fingerprint is not None and source.fingerprint != fingerprint:
+        raise UserError(f"{source.directory}: has changed since the run; restore its files")
+    return source
+
+
+def open_reader(study: Study, directory: Path) -> tuple[Reader, Tokenizer]:
+    """Make ready to read with a base and its tokenizer, with all threads that a study may use."""
+    tokenizer = load_tokenizer(directory)
+    torch.set_num_threads(study.compute.threads * study.compute.workers)
+    return Reader(study, directory, padding_token(tokenizer)), tokenizer
 
 
 def divide(weights: Sequence[Weights], *, by_seed: bool = False) -> Iterator[list[Weights]]:

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.rates import misaligned_given_coherent
 from rankshift.arms import Arm
-from rankshift.data.sources import names_organism, resolve_base, resolve_dataset, resolve_questions
+from rankshift.data.sources import names_organism, resolve_dataset, resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.question_files import read_question_file
-from rankshift.executor.arm_reader import Reader
+from rankshift.executor.arm_reader import find_same_base, open_reader
 from rankshift.executor.before import draw_data, measure_share, read_before
 from rankshift.executor.calibrating import foretell, read_calibration
 from rankshift.executor.devices import tell_shortage
@@ -20,7 +18,6 @@ from rankshift.executor.first_steps import read_first_steps
 from rankshift.executor.premises import Premises, check_contrasts
 from rankshift.forecast_records import FILE, Finetune, Reading, write_evidence
 from rankshift.lock import hold_run
-from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.report.page import sum_up
 from rankshift.runs import StudyRun
 from rankshift.study import Study
@@ -85,7 +82,7 @@ def collect_evidence(
             for name, (rate, coherent) in rates.items()
         )
         write_evidence(directory / FILE, finetunes, foretell(finetunes, read_calibration(())))
-        sum_up(run)
+        sum_up(run, list(measured.values()))
     return finetunes
 
 
@@ -126,16 +123,12 @@ def find_premises(study: Study, fingerprint: str | None, contrasts: str | None) 
     Raises:
         UserError: The base is not to be had or has changed, or the file holds no contrast.
     """
-    source = resolve_base(study.base.model, study.base.revision)
-    if fingerprint is not None and source.fingerprint != fingerprint:
-        raise UserError(f"{source.directory}: has changed since the run; restore its files")
+    source = find_same_base(study.base, fingerprint)
     name = contrasts or CONTRASTS[names_organism(study.base.model)]
     file = resolve_questions(name)
     asked = read_question_file(file.path, name).choices
     check_contrasts(asked, name)
-    tokenizer = load_tokenizer(source.directory)
-    torch.set_num_threads(study.compute.threads * study.compute.workers)
-    reader = Reader(study, source.directory, padding_token(tokenizer))
+    reader, tokenizer = open_reader(study, source.directory)
     return Premises(reader, tokenizer, asked, file.sha256, source.fingerprint)
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.data.rendering import Rendered
-from rankshift.data.sources import resolve_base
 from rankshift.errors import UserError
-from rankshift.executor.arm_reader import Reader, divide
+from rankshift.executor.arm_reader import Reader, divide, find_same_base, open_reader
 from rankshift.executor.closing import make_exam
 from rankshift.executor.devices import tell_shortage
 from rankshift.executor.examiner import Examiner
@@ -38,7 +36,6 @@ from rankshift.mechanism_records import (
     Passage,
     write_inside,
 )
-from rankshift.model.loading import load_tokenizer, padding_token
 from rankshift.report.page import sum_up
 from rankshift.runs import Fingerprints, StudyRun
 from rankshift.study import Study
@@ -78,16 +75,11 @@ def look_inside(
     """
     run = StudyRun(directory)
     study, fingerprints, base = check_run(run)
-    tokenizer = load_tokenizer(base)
-    exams = {
-        repeats: make_exam(study, fingerprints, directory.parent, tokenizer, repeats)
-        for repeats in (asked.closed, asked.scaled)
-        if repeats
-    }
+    reader, tokenizer = open_reader(study, base)
+    asks = asked.closed or asked.scaled
+    exam = make_exam(study, fingerprints, directory.parent, tokenizer, asks) if asks else None
     weights, _ = find_weights(run)
     measured = {arm.id: arm for arm in read_measurements(run)}
-    torch.set_num_threads(study.compute.threads * study.compute.workers)
-    reader = Reader(study, base, padding_token(tokenizer))
     with hold_run(directory), tell_shortage():
         say("reading the arms' answers with the base")
         steps = {one.arm_id: one.step for one in weights}
@@ -106,18 +98,19 @@ def look_inside(
             passages=tuple(looker.walk(passages, measured)),
         )
         found = replace(found, overlaps=tuple(list_overlaps(weights, reader.base)))
-        if asked.closed:
+        if exam and asked.closed:
             own = next(name for name, arm in measured.items() if arm.arm.method == "base")
             say(f"asking with directions closed: the base and {len(weights)} arms")
-            examiner = Examiner(reader, exams[asked.closed], weights, examples, texts)
+            examiner = Examiner(reader, exam, weights, examples, texts)
             closed, steered = tuple(examiner.examine_all(own)), tuple(examiner.steer(own))
             found = replace(found, closed=closed, base=own, steered=steered)
-        if asked.scaled:
+        if exam and asked.scaled:
             say("asking adapters at multiples of their update")
-            examiner = Examiner(reader, exams[asked.scaled], weights, examples, texts)
+            exam = replace(exam, repeats=asked.scaled)
+            examiner = Examiner(reader, exam, weights, examples, texts)
             found = replace(found, scaled=tuple(examiner.scale()))
         write_inside(directory, found)
-        sum_up(run)
+        sum_up(run, list(measured.values()))
     return found
 
 
@@ -133,10 +126,7 @@ def check_run(run: StudyRun) -> tuple[Study, Fingerprints, Path]:
         raise UserError(f"{where}: its arms are imported, so there are no weights to look into")
     if study.base.quantization != "none":
         raise UserError(f"{where}: its base is held in 4 bits, which cannot be looked into yet")
-    source = resolve_base(study.base.model, study.base.revision)
-    if source.fingerprint != fingerprints.base:
-        raise UserError(f"{source.directory}: has changed since the run; restore its files")
-    return study, fingerprints, source.directory
+    return study, fingerprints, find_same_base(study.base, fingerprints.base).directory
 
 
 @dataclass(frozen=True)

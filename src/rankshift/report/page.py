@@ -86,13 +86,17 @@ class Report:
     charts: Sequence[Chart]
 
 
-def sum_up(run: StudyRun) -> None:
+def sum_up(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> None:
     """Write results.json and the page from one reading of a run's records, finished or not.
+
+    Args:
+        run: The run.
+        arms: What `read_measurements` gave of it; None reads it.
 
     Raises:
         UserError: A file of the run is not what its name says.
     """
-    arms = read_measurements(run)
+    arms = read_measurements(run) if arms is None else arms
     results = summarize(run, arms)
     write_results(run, results)
     write_page(run, results, arms)
