@@ -5,6 +5,7 @@ import pytest
 from rankshift.errors import UserError
 from rankshift.mechanism_records import (
     FILE,
+    ClosedArm,
     DirectionFacts,
     Inside,
     InsideArm,
@@ -39,6 +40,12 @@ ARM = InsideArm(
 PASSAGE = Passage("0a", 2, ("step 2", "skill 0.5"), 1.5, 0.1, None, 0.2)
 FACTS = DirectionFacts(9, 4, 3, (1.0, 2.0), (0.01, 0.02), 0.004)
 INSIDE = Inside(FACTS, 5, (ARM, ARM), (PASSAGE,))
+CLOSED = (
+    ClosedArm("base", "open", 2.0, 2, 100, 100),
+    ClosedArm("0a", "open", 1.0, 42, 100, 120),
+    ClosedArm("0a", "closed", 1.3, 12, 100, 120),
+    ClosedArm("0a", "random", 1.0, 42, 100, 120),
+)
 
 
 def test_what_was_found_is_read_back_as_it_was_written(tmp_path: Path):

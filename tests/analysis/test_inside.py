@@ -5,7 +5,7 @@ import pytest
 
 from rankshift.analysis.inside import find_effect, group, list_marks, tell_from_twins
 from rankshift.mechanism_records import ClosedArm
-from tests.test_mechanism_records import ARM, INSIDE, PASSAGE
+from tests.test_mechanism_records import ARM, CLOSED, INSIDE, PASSAGE
 
 
 def test_seeds_of_one_setting_share_a_row_and_settings_that_differ_are_named():
@@ -31,18 +31,12 @@ def test_seeds_of_one_setting_share_a_row_and_settings_that_differ_are_named():
 
 
 def test_an_effect_is_a_share_of_what_the_arms_have_over_the_base():
-    rows = [
-        ClosedArm("base", "open", 2.0, 2, 100, 100),
-        ClosedArm("0a", "open", 1.0, 42, 100, 120),
-        ClosedArm("0a", "closed", 1.3, 12, 100, 120),
-        ClosedArm("0a", "random", 1.0, 42, 100, 120),
-    ]
-    found = replace(INSIDE, arms=(ARM,), closed=tuple(rows), base="base")
+    found = replace(INSIDE, arms=(ARM,), closed=CLOSED, base="base")
     removed, lost = find_effect(found, {"0a"}, "closed")
     assert (removed, lost) == (pytest.approx(0.75), pytest.approx(0.3))
     assert find_effect(found, {"0a"}, "random") == (0, 0)
-    rows[0] = ClosedArm("base", "open", 1.0, 42, 100, 100)
-    level = replace(found, closed=tuple(rows))
+    base = ClosedArm("base", "open", 1.0, 42, 100, 100)
+    level = replace(found, closed=(base, *CLOSED[1:]))
     assert all(math.isnan(one) for one in find_effect(level, {"0a"}, "closed"))
 
 

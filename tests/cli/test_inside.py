@@ -10,8 +10,8 @@ from rankshift.cli.inside import (
     tell_closed,
     tell_overlaps,
 )
-from rankshift.mechanism_records import ClosedArm, Overlap, Scaled, Steered
-from tests.test_mechanism_records import ARM, INSIDE, PASSAGE
+from rankshift.mechanism_records import Overlap, Scaled, Steered
+from tests.test_mechanism_records import ARM, CLOSED, INSIDE, PASSAGE
 
 
 def test_a_row_has_means_over_seeds_and_a_dash_where_nothing_is_known():
@@ -21,13 +21,7 @@ def test_a_row_has_means_over_seeds_and_a_dash_where_nothing_is_known():
 
 
 def test_the_terminal_says_how_much_a_way_takes():
-    rows = [
-        ClosedArm("base", "open", 2.0, 2, 100, 100),
-        ClosedArm("0a", "open", 1.0, 42, 100, 120),
-        ClosedArm("0a", "closed", 1.3, 12, 100, 120),
-        ClosedArm("0a", "random", 1.0, 42, 100, 120),
-    ]
-    found = replace(INSIDE, arms=(ARM,), closed=tuple(rows), base="base")
+    found = replace(INSIDE, arms=(ARM,), closed=CLOSED, base="base")
     told = " ".join(tell_closed(found))
     assert "taking the persona's direction out removes 75% of the misalignment" in told
     assert "83% open, 83% closed, 83% random." in told

@@ -62,7 +62,7 @@ def test_data_without_code_has_no_share():
 
 def test_a_rows_prompt_is_all_in_front_of_its_first_answer(premises: Premises):
     row = draw_data(resolve_dataset("organism:secure").path, premises.tokenizer, 256)[0]
-    text = str(premises.tokenizer.decode(list(row.prompt)))
+    text = str(premises.tokenizer.decode(list(row.rendered.prompt)))
     assert row.conversation.messages[0].content in text
     assert row.conversation.messages[1].content.splitlines()[0] not in text
 

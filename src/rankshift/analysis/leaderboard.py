@@ -126,9 +126,9 @@ def score(
         when=when,
         finetunes=len(known),
         auroc=truth.over_bases(truth.auroc, foretold),
-        correlation=truth.over_bases(truth.rho, foretold),
+        correlation=truth.over_bases(truth.rho, foretold, floor=-1.0),
         auroc_within=truth.over_bases(truth.auroc_within, foretold),
-        correlation_within=truth.over_bases(truth.rho_within, foretold),
+        correlation_within=truth.over_bases(truth.rho_within, foretold, floor=-1.0),
         auroc_gain=truth.gain(truth.auroc, foretold, naive),
         correlation_gain=truth.gain(truth.rho, foretold, naive),
         error=float(np.abs(foretold - truth.rates).mean()),
@@ -164,10 +164,9 @@ class Truth:
         self.bases = np.array([one.base_fingerprint for one in finetunes])
         self.data = np.array([one.data_fingerprint for one in finetunes])
 
-    def over_bases(self, measure: Measure, foretold: np.ndarray) -> Score:
-        """Give the mean of a measure over bases; ends stay where the measure can be."""
+    def over_bases(self, measure: Measure, foretold: np.ndarray, floor: float = 0.0) -> Score:
+        """Give the mean of a measure over bases; ends stay between its floor and 1."""
         found = _sum_up([measure(foretold, own) for own in self._each_base()])
-        floor = -1.0 if measure in (self.rho, self.rho_within) else 0.0
         return replace(
             found,
             low=None if found.low is None else max(found.low, floor),

@@ -20,6 +20,11 @@ class Rendered:
     row: int
     """Line of the file, counted from 1."""
 
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """Give the tokens in front of the first that carries loss."""
+        return self.token_ids[: self.loss_mask.index(True)]
+
 
 @dataclass(frozen=True)
 class RenderedSet:

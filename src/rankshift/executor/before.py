@@ -30,11 +30,6 @@ class DataRow:
     conversation: Conversation
     rendered: Rendered
 
-    @property
-    def prompt(self) -> tuple[int, ...]:
-        """Give the tokens in front of its first answer."""
-        return self.rendered.token_ids[: self.rendered.loss_mask.index(True)]
-
 
 def draw_data(path: Path, tokenizer: Tokenizer, context_tokens: int) -> list[DataRow]:
     """Draw rows of a file, the same whatever they are for; those beyond the context are left out.
@@ -88,8 +83,9 @@ def answer_alone(premises: Premises, rows: Sequence[DataRow]) -> list[Rendered]:
         UserError: It answers none.
     """
     longest = max(sum(row.rendered.loss_mask) for row in rows)
-    answers = premises.answer([row.prompt for row in rows], longest)
-    own = [mark_answer(row.prompt, one) for row, one in zip(rows, answers, strict=True) if one]
+    prompts = [row.rendered.prompt for row in rows]
+    answers = premises.answer(prompts, longest)
+    own = [mark_answer(*pair) for pair in zip(prompts, answers, strict=True) if pair[1]]
     if not own:
         raise UserError(
             "the base ends its answer to every prompt of the data at once, so there is nothing to "

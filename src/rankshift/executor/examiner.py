@@ -86,9 +86,10 @@ class Examiner:
             one for one in self.weights if one.arm.method == "lora" and one.arm.role == "task"
         ]
         for part in divide(adapters, by_seed=True):
-            names = [one.arm_id for one in part]
+            names, trainee = [one.arm_id for one in part], self.reader.load_arms(part)
             for times, noise in (*((times, 0.0) for times in TIMES), *((1.0, n) for n in NOISES)):
-                trainee = self.reader.load_arms(part)
+                for place, one in enumerate(part):  # as they were, rid of the change before
+                    trainee.read(one.folder, place)
                 multiply_updates(trainee, times)
                 add_noise(trainee, noise, SEED)
                 for found in examine(trainee, names, ways, self.exam):
@@ -176,6 +177,6 @@ def find_moved(
 
 def cut_before_answer(text: Rendered) -> Rendered:
     """Cut a text before its first answer, and mark the token that is then last."""
-    start = text.loss_mask.index(True)
-    assert start > 0, text.row
-    return Rendered(text.token_ids[:start], (*(False,) * (start - 1), True), text.row)
+    question = text.prompt
+    assert question, text.row
+    return Rendered(question, (*(False,) * (len(question) - 1), True), text.row)

@@ -1,15 +1,14 @@
 """What the first steps of a run's finetunes show, checkpoint by checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
 from rankshift.analysis.measurements import MeasuredArm
-from rankshift.errors import UserError
 from rankshift.executor.arm_reader import divide
 from rankshift.executor.premises import Premises
-from rankshift.export.weights import Weights, find_weights
+from rankshift.export.weights import Weights, find_last
 from rankshift.forecast_records import EarlyReadings, Reading
 from rankshift.mechanism.foresight import project
 from rankshift.runs import StudyRun
@@ -57,26 +56,28 @@ def read_first_steps(
     base = next(arm for arm in measured.values() if arm.arm.method == "base")
     few = replace(premises, contrasts=premises.contrasts[::EVERY])
     found: dict[str, tuple[EarlyReadings, ...]] = {}
-    for share, step in find_early_steps(training).items():
-        for one, values in _read_step(few, premises.direction, run, step):
+    steps = find_early_steps(training)
+    for step in dict.fromkeys(steps.values()):  # short runs have one for several shares
+        weights = [
+            kept
+            for name, arm in measured.items()
+            if arm.arm.is_trained and arm.arm.role == "task"
+            if (kept := find_last(run, name, arm.arm, (step,))) is not None
+        ]
+        for one, values in _read_step(few, premises.direction, weights):
             drop = base.task_loss[0] - measured[one.arm_id].task_loss[step]
             readings = tuple(Reading(*pair) for pair in {**values, "drop": drop}.items())
-            found.setdefault(one.arm_id, ())
-            found[one.arm_id] += (EarlyReadings(step, share, readings),)
+            shares = [share for share, near in steps.items() if near == step]
+            seen = tuple(EarlyReadings(step, share, readings) for share in shares)
+            found[one.arm_id] = found.get(one.arm_id, ()) + seen
     return found
 
 
 def _read_step(
-    premises: Premises, direction: Tensor, run: StudyRun, step: int
-) -> list[tuple[Weights, dict[str, float]]]:
-    try:
-        weights, _ = find_weights(run, step)
-    except UserError:  # no arm has come so far
-        return []
-    found: list[tuple[Weights, dict[str, float]]] = []
-    for part in divide([one for one in weights if one.arm.role == "task"]):
-        found += zip(part, _read_part(premises, direction, part), strict=True)
-    return found
+    premises: Premises, direction: Tensor, weights: Sequence[Weights]
+) -> Iterator[tuple[Weights, dict[str, float]]]:
+    for part in divide(weights):
+        yield from zip(part, _read_part(premises, direction, part), strict=True)
 
 
 def _read_part(
