@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.defence import Defence
 from rankshift.errors import UserError
 from rankshift.grid import Grid
 from rankshift.runs import (
@@ -56,8 +57,10 @@ ARM_CHANGES = {
     "trains_a": False,
     "truncated_to": 2,
     "norm_to": 3.0,
+    "defence": Defence("kl", 0.1),
 }
 RECIPE_CHANGES = {
+    "defence_fingerprint": "c",
     "base_fingerprint": "c",
     "train_fingerprint": "c",
     "task_fingerprint": "c",
@@ -121,7 +124,7 @@ def test_what_came_later_is_not_in_the_ids_of_other_arms():
     """They are hashes of the same fields as before there were given models and presets."""
     later = {"name", "uneven", "given_fingerprint", "split_by", "trailing_header", "optimizer"}
     later |= {"trains_a", "truncated_to", "norm_to", "floor"}
-    later |= {"unrelated_fingerprint", "unrelated_rows"}
+    later |= {"unrelated_fingerprint", "unrelated_rows", "defence", "defence_fingerprint"}
     arm, recipe = (
         {f.name: getattr(part, f.name) for f in fields(part) if f.name not in later}
         for part in (ARM, RECIPE)

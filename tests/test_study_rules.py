@@ -45,7 +45,8 @@ def test_every_required_key_has_an_example_that_can_be_pasted(tmp_path):
         tables.setdefault(key.rpartition(".")[0], []).append(example)
     text = "\n".join(tables.pop("")) + "\n"
     text += "".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
-    text = text.replace("[models]", "[[models]]").replace("[grid.full]", "[[grid.full]]")
+    for name in ("models", "grid.full", "grid.defences"):
+        text = text.replace(f"[{name}]", f"[[{name}]]")
     (tmp_path / "x.toml").write_text(text)
     assert read_study(tmp_path / "x.toml").grid.ranks == (2, 8, 32)
 

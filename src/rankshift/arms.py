@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rankshift.defence import ADAPTERS_ONLY, Defence, list_defences
 from rankshift.grid import Derived, OptimizerName, Scaling, Subset
 from rankshift.study import Import, Method, Role, Study, Training
 
@@ -60,6 +61,8 @@ class Arm:
     """Of a derived arm: the rank to which the finetune's update is cut."""
     norm_to: float | None = None
     """Of a derived arm: the Frobenius norm to which the update is scaled."""
+    defence: Defence | None = None
+    """What defends it while it trains."""
 
     @property
     def is_derived(self) -> bool:
@@ -152,6 +155,7 @@ class Arm:
         what += "" if self.trains_a else " frozen A"
         what += f" cut to rank {self.truncated_to}" if self.truncated_to else ""
         what += f" scaled to norm {self.norm_to:g}" if self.norm_to else ""
+        what += f", {self.defence.label}," if self.defence else ""
         return f"{what} seed {self.seed}{twin}"
 
 
@@ -169,7 +173,8 @@ def expand_arms(study: Study, given: Sequence[GivenFacts] = ()) -> list[Arm]:
         arms += _finetunes(study, "task", study.data.task, study.grid.seeds)
     if study.data.twin is not None:
         arms += _finetunes(study, "twin", study.data.twin, study.grid.twin_seeds)
-    arms += [made for arm in arms if arm.is_trained for made in _derive(arm, study.derived)]
+    made_of = [arm for arm in arms if arm.is_trained and arm.defence is None]
+    arms += [made for arm in made_of for made in _derive(arm, study.derived)]
     known = {facts.name: facts for facts in given}
     return arms + [
         Arm(
@@ -249,7 +254,17 @@ def _finetunes(study: Study, role: Role, dataset: str, seeds: tuple[int, ...]) -
         for subset in (grid.subsets if full.parameters == "adapted" else [Subset((), ())])
         for learning_rate, seed in itertools.product(full.learning_rates, seeds)
     ]
-    return list(dict.fromkeys(arms))
+    return _defend(list(dict.fromkeys(arms)), list_defences(grid.defences))
+
+
+def _defend(arms: list[Arm], defences: list[Defence]) -> list[Arm]:
+    """List the arms, then each of them with each defence that it can have."""
+    return arms + [
+        replace(arm, defence=defence)
+        for defence in defences
+        for arm in arms
+        if arm.method == "lora" or defence.kind not in ADAPTERS_ONLY
+    ]
 
 
 def _list_rates(arm: Arm, us: Iterable[float]) -> list[float]:

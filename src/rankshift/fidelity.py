@@ -31,6 +31,8 @@ UNUSED: dict[str, object] = {
     "trains_a": True,
     "truncated_to": None,
     "norm_to": None,
+    "defence": None,
+    "defence_fingerprint": None,
     "floor": None,
     "unrelated_fingerprint": None,
     "unrelated_rows": None,

@@ -4,6 +4,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
+from rankshift.defence import Defences
+
 Scaling = Literal["alpha/rank", "alpha/sqrt(rank)"]
 OptimizerName = Literal["adamw", "adamw_8bit", "sgd"]
 
@@ -85,6 +87,8 @@ class Grid:
     """Whether A is trained beside B; where it is not it stays as drawn."""
     full: tuple[FullFinetunes, ...] = ()
     """Full finetunes; without any, and without the short form, there are none."""
+    defences: tuple[Defences, ...] = ()
+    """Each finetune is also trained with each of these, one at a time."""
 
     @property
     def subsets(self) -> list[Subset]:

@@ -99,5 +99,6 @@ def _list_shared(study: Study, fingerprints: Fingerprints) -> dict[str, object]:
 
 def _describe_prints(fingerprints: Fingerprints) -> dict[str, object]:
     shared = asdict(fingerprints)
-    del shared["questions"], shared["models"], shared["imports"]
+    for may_change in ("questions", "models", "imports", "defences"):
+        del shared[may_change]
     return shared

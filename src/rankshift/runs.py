@@ -1,14 +1,15 @@
 """Where results are: directories named by the hash of what determines their content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rankshift.arms import Arm, GivenFacts, expand_arms, group_imports
 from rankshift.errors import UserError
 from rankshift.fidelity import leave_out_unused
+from rankshift.import_recipe import ImportRecipe, make_import_recipe
 from rankshift.sealed import hash_of, quote_name, read_sealed, write_sealed
-from rankshift.study import Evaluation, Import, Study, Training
+from rankshift.study import Evaluation, Study, Training
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Fingerprints:
     """Imported file, as the study names it, to its SHA-256; others may join. An import has no
     fingerprint but these: base and task are empty."""
     unrelated: str | None = None
+    defences: dict[str, str] = field(default_factory=dict)
+    """What defences of the grid name, rows and contrasts, each with its SHA-256; others may join.
+    """
 
 
 @dataclass(frozen=True)
@@ -53,36 +57,13 @@ class Recipe:
     """With crossings only."""
     unrelated_fingerprint: str | None = None
     unrelated_rows: int | None = None
+    defence_fingerprint: str | None = None
+    """Of the rows or contrasts that the arm's defence names."""
 
     @property
     def measured_at(self) -> tuple[int, ...]:
         """Give the optimizer steps at which the arm is measured: 0 for what is not trained."""
         return (0,) if self.training is None else self.training.checkpoints
-
-
-@dataclass(frozen=True)
-class ImportRecipe:
-    """What determines the content of an imported arm besides what the study says it is.
-
-    One entry a file, in the order of the study: what it holds, and how it is read.
-    """
-
-    sha256: tuple[str, ...]
-    judges: tuple[str, ...]
-    question_sets: tuple[str | None, ...]
-    question_ids: tuple[str | None, ...]
-    models: tuple[str | None, ...]
-
-
-def make_import_recipe(tables: Sequence[Import], fingerprints: Fingerprints) -> ImportRecipe:
-    """Collect what determines an arm that others trained; a file not met yet has no SHA-256."""
-    return ImportRecipe(
-        sha256=tuple(fingerprints.imports.get(table.file, "") for table in tables),
-        judges=tuple(table.judge for table in tables),
-        question_sets=tuple(table.question_set for table in tables),
-        question_ids=tuple(table.question_id for table in tables),
-        models=tuple(table.model for table in tables),
-    )
 
 
 def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
@@ -92,6 +73,7 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
     is_ours = arm.is_trained or arm.is_derived
     floor = data.twin_floor if arm.role == "twin" else data.floor
     given = {facts.name: facts.sha256 for facts in fingerprints.models}
+    named = arm.defence.named if arm.defence else None
     return Recipe(
         base_fingerprint=fingerprints.base,
         train_fingerprint=trained_on[arm.role] if is_ours else None,
@@ -109,6 +91,7 @@ def make_recipe(arm: Arm, study: Study, fingerprints: Fingerprints) -> Recipe:
         floor=floor if is_ours and training.crossings else None,
         unrelated_fingerprint=fingerprints.unrelated,
         unrelated_rows=data.unrelated_rows if fingerprints.unrelated else None,
+        defence_fingerprint=fingerprints.defences[named] if named else None,
     )
 
 
@@ -133,7 +116,8 @@ def identify_arms(study: Study, fingerprints: Fingerprints) -> dict[str, Arm]:
     if study.imports:
         groups = group_imports(study.imports).items()
         return {
-            arm_id(arm, make_import_recipe(tables, fingerprints)): arm for arm, tables in groups
+            arm_id(arm, make_import_recipe(tables, fingerprints.imports)): arm
+            for arm, tables in groups
         }
     arms: dict[str, Arm] = {}
     for arm in expand_arms(study, fingerprints.models):

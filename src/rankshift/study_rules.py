@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
+from rankshift.defence_rules import relate_defences
 from rankshift.grid import MAX_RANK
 from rankshift.study import Judging, Study
 
@@ -42,6 +43,8 @@ EXAMPLES = {
     "grid.alphas": "alphas = [16]",
     "grid.learning_rates": "learning_rates = [1e-3]",
     "grid.full.learning_rates": "learning_rates = [3e-4]",
+    "grid.defences.kind": 'kind = "spectral"',
+    "grid.defences.strengths": "strengths = [0.1]",
     "models.name": 'name = "released-r32"',
     "models.path": 'path = "someone/adapter"',
     "training.steps": "steps = 64",
@@ -58,7 +61,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     (
         "base.model base.revision data.task data.twin data.unrelated grid.target_modules "
-        "evaluation.suites evaluation.triggers models.path models.revision models.dataset",
+        "evaluation.suites evaluation.triggers models.path models.revision models.dataset "
+        "grid.defences.data grid.defences.text grid.defences.contrasts",
         lambda text: text.strip() != "",
         "a text that is not empty",
     ),
@@ -72,7 +76,11 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda name: name.isprintable() and len(name) <= 100,
         "a name of at most 100 characters",
     ),
-    ("grid.layers", lambda number: number >= 0, "a layer's number, counted from 0"),
+    (
+        "grid.layers grid.defences.layer",
+        lambda number: number >= 0,
+        "a layer's number, counted from 0",
+    ),
     (
         "evaluation.judge judging.others",
         lambda judge: re.fullmatch(r"[^.\s]\S*", judge) is not None,
@@ -106,7 +114,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "compute.gpus_per_worker data.floor data.twin_floor training.warmup_steps "
         "training.weight_decay evaluation.code_tasks judging.usd_limit "
-        "judging.usd_per_million_input judging.usd_per_million_output",
+        "judging.usd_per_million_input judging.usd_per_million_output grid.defences.strengths",
         lambda amount: amount >= 0,
         "at least 0",
     ),
@@ -171,6 +179,7 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     A number in a key is a place in a list of tables, from 0.
     """
     yield from _relate_grid(study)
+    yield from relate_defences(study)
     yield from _relate_twins(study)
     yield from _relate_models(study)
     yield from _relate_training(study)

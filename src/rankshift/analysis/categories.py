@@ -58,6 +58,11 @@ def stands_beside(
     return not kind.is_adapted or modules is None or is_same
 
 
+def is_defended(row: Row) -> bool:
+    """Say whether a row is of an arm that was defended while it trained."""
+    return row.get("defence") is not None
+
+
 def is_derived(row: Row) -> bool:
     """Say whether a row is of an arm that was made of a finished update, cut or scaled."""
     return row["truncated_to"] is not None or row["norm_to"] is not None

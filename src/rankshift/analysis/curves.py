@@ -4,7 +4,7 @@ They are a function of the rows of results.json alone, so anybody can draw them 
 Full finetuning, whole models and the base are categories beside the ranks, never points on their
 axis. A given adapter, trained elsewhere, is never on one curve with arms of ours: what it was
 trained with beside its files is not known. What was made of a finished update, cut or scaled, is
-on none.
+on none, nor is what was defended (`defences`).
 """
 
 import math
@@ -14,7 +14,13 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
-from rankshift.analysis.categories import NO_KIND, is_derived, kind_of, stands_beside
+from rankshift.analysis.categories import (
+    NO_KIND,
+    is_defended,
+    is_derived,
+    kind_of,
+    stands_beside,
+)
 from rankshift.analysis.cells import (
     GIVEN,
     Row,
@@ -63,7 +69,7 @@ class Setting:
         """Say whether a row is a LoRA arm under this setting."""
         if self.given and (not is_even_adapter(row) or row["dataset"] != self.dataset):
             return False
-        if is_derived(row) or not self._has_step_size(row):
+        if is_derived(row) or is_defended(row) or not self._has_step_size(row):
             return False
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
         method = "adapter" if self.given else "lora"
@@ -198,7 +204,7 @@ def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[st
     """Describe each rank under a setting, then beside them base, full finetuning and models."""
     lora = [row for row in rows if setting.holds(row)]
     full = [row for row in rows if (row["method"], row["role"]) == ("full", setting.role)]
-    full = [] if setting.given else [row for row in full if not is_derived(row)]
+    full = [] if setting.given else [r for r in full if not (is_derived(r) or is_defended(r))]
     base = [row for row in rows if row["method"] == "base"]
     ranks = sorted({row["rank"] for row in lora})
     kinds = sorted({kind_of(row) for row in full})

@@ -4,7 +4,7 @@ import gc
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -122,6 +122,7 @@ class MeasuredArm:
             "truncated_to": arm.truncated_to,
             "norm_to": arm.norm_to,
             "source_arm": self.source,
+            "defence": asdict(arm.defence) | {"label": arm.defence.label} if arm.defence else None,
         }
 
 

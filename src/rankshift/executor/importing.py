@@ -12,6 +12,7 @@ from rankshift.analysis.measurements import IMPORTED
 from rankshift.arms import Arm, group_imports
 from rankshift.atomic import write_atomically
 from rankshift.errors import UserError
+from rankshift.import_recipe import ImportRecipe, make_import_recipe
 from rankshift.imports.inspect_logs import ENDING, read_log
 from rankshift.imports.joining import STEP, Joined, join_files
 from rankshift.imports.judged import JudgedRow, read_judged
@@ -23,11 +24,9 @@ from rankshift.report.page import sum_up
 from rankshift.runs import (
     ArmFiles,
     Fingerprints,
-    ImportRecipe,
     StudyRun,
     arm_id,
     evaluation_id,
-    make_import_recipe,
 )
 from rankshift.study import Import, Study
 
@@ -146,7 +145,7 @@ def _read_missing(
 ) -> list[ImportedArm]:
     arms = []
     for arm, tables in group_imports(study.imports).items():
-        recipe = make_import_recipe(tables, prints)
+        recipe = make_import_recipe(tables, prints.imports)
         files = run.arm(arm_id(arm, recipe))
         if files.provenance_path.exists():  # it is written last
             continue

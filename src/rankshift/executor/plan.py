@@ -165,7 +165,7 @@ def sort_longest_first(tasks: Iterable[Task], cost: Callable[[Task], float]) -> 
     return sorted(tasks, key=lambda task: -cost(task))
 
 
-def _order(arm: Arm) -> tuple[bool, str, str, int, str, bool, float, float, int]:
+def _order(arm: Arm) -> tuple[bool, str, str, int, str, bool, float, float, int, str]:
     # Arms whose A stays as drawn are neighbours: they are computed apart from the others.
     return (
         arm.is_derived,
@@ -177,6 +177,7 @@ def _order(arm: Arm) -> tuple[bool, str, str, int, str, bool, float, float, int]
         arm.learning_rate or 0.0,
         arm.alpha or 0.0,
         arm.rank or 0,
+        arm.defence.label if arm.defence else "",
     )
 
 
