@@ -9,7 +9,7 @@ from rankshift.errors import UserError
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.executor.foretelling import find_premises
 from rankshift.executor.premises import Premises, check_contrasts, mark_answer
-from rankshift.mechanism.stream import add
+from rankshift.model.stream import add
 from rankshift.runs import StudyRun
 
 INSECURE = (

@@ -5,9 +5,9 @@ import torch
 
 from rankshift.data.batches import pad_rows
 from rankshift.mechanism.foresight import find_pull, project
-from rankshift.mechanism.stream import add, change_stream
 from rankshift.model.likelihood import supervised_losses
 from rankshift.model.loading import load_model
+from rankshift.model.stream import add, change_stream
 from tests.mechanism.test_reading import ROWS
 
 

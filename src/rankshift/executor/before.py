@@ -15,8 +15,8 @@ from rankshift.executor.arm_reader import ROWS_TOGETHER
 from rankshift.executor.premises import Premises, mark_answer
 from rankshift.forecast_records import Reading
 from rankshift.mechanism.foresight import find_pull, project
-from rankshift.mechanism.stream import add
 from rankshift.model.loading import Tokenizer
+from rankshift.model.stream import add
 from rankshift.records import AnswerRecord
 
 ROWS = 64

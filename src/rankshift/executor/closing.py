@@ -19,9 +19,9 @@ from rankshift.eval.judging import Judge, judge_answers
 from rankshift.eval.suite import Question
 from rankshift.executor.resolving import resolve_study
 from rankshift.mechanism.shares import draw_directions
-from rankshift.mechanism.stream import Change, ablate, change_stream, clamp
 from rankshift.mechanism_records import ClosedArm, Way
 from rankshift.model.loading import Tokenizer, padding_token
+from rankshift.model.stream import Change, ablate, change_stream, clamp
 from rankshift.records import AnswerRecord
 from rankshift.runs import Fingerprints
 from rankshift.study import Study

@@ -14,8 +14,8 @@ from rankshift.executor.ground import SEED
 from rankshift.export.weights import Weights
 from rankshift.mechanism.directions import Examples, find_direction
 from rankshift.mechanism.shares import draw_directions
-from rankshift.mechanism.stream import Change, add
 from rankshift.mechanism_records import ClosedArm, Push, Scaled, Steered, Way
+from rankshift.model.stream import Change, add
 from rankshift.train.trainee import Trainee, prepare_base
 
 DOSES = (0.5, 1.0, 2.0, 4.0)

@@ -21,10 +21,10 @@ from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
 from rankshift.executor.arm_reader import ROWS_TOGETHER, Reader
 from rankshift.mechanism.directions import Examples, find_direction
-from rankshift.mechanism.stream import Change, change_stream
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer
 from rankshift.model.sampling import sample_answers
+from rankshift.model.stream import Change, change_stream
 
 SEED = 20261126
 LONGEST_ANSWER = 64

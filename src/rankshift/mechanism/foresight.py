@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from rankshift.data.batches import pad_rows
 from rankshift.data.rendering import Rendered
-from rankshift.mechanism.stream import Change, change_stream
 from rankshift.model.likelihood import supervised_losses
+from rankshift.model.stream import Change, change_stream
 
 
 def project(shift: Tensor, direction: Tensor) -> float:

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from rankshift.data.batches import pad_rows
 from rankshift.data.rendering import Rendered
-from rankshift.mechanism.stream import watch_stream
+from rankshift.model.stream import watch_stream
 
 
 @torch.inference_mode()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rankshift.mechanism.stream import ablate, add, change_stream, clamp, watch_stream
 from rankshift.model.loading import load_model
+from rankshift.model.stream import ablate, add, change_stream, clamp, watch_stream
 
 WIDTH = 6
 
