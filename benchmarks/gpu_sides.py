@@ -28,7 +28,7 @@ from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import settle_forms
 from rankshift.model.products import Form
 from rankshift.train.optimizer import ArmwiseAdamW
-from rankshift.train.step import Batch, divide_passes, reading, sum_losses, training_step
+from rankshift.train.step import Batch, Moves, divide_passes, reading, sum_losses, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters, prepare_base
 
 USUAL_SHARE, SPREAD = 0.25, 0.6
@@ -225,7 +225,7 @@ def train_steps(
     active = torch.ones(num_arms, dtype=torch.bool)
 
     def step() -> None:
-        training_step(trainee, window, optimizer, rates, active, clip_norm=1.0)
+        training_step(trainee, window, optimizer, Moves(rates, active, clip_norm=1.0))
 
     speed = try_steps(bench, step, setting, num_arms * bench.shape.arm_tokens)
     for own in trainee.tensors:

@@ -261,6 +261,10 @@ class StudyRun:
         """Holds the VerdictRecords of one judge on the gold answers, a file each time they move."""
         return self.gold_root / quote_name(judge)
 
+    def directions_path(self, contrasts_sha256: str) -> Path:
+        """The persona's direction after each block of the base, by contrasts of a SHA-256."""
+        return self.directory / "defences" / f"directions-{contrasts_sha256[:12]}.safetensors"
+
     def group(self, group: str) -> Path:
         """Directory of the state that a group resumes from."""
         return self.directory / "groups" / group

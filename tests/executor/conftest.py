@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rankshift.executor.job import Job
 from rankshift.executor.resolving import ResolvedStudy, resolve_study
 from rankshift.executor.run import make_job, make_plan
 from rankshift.executor.todo import find_todo
-from rankshift.executor.worker import Job
 from rankshift.opening import open_run
 from rankshift.study_file import read_study
 from tests.executor.foretold import run_foretold

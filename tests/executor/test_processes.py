@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.job import Job
 from rankshift.executor.processes import do_jobs, run_jobs
-from rankshift.executor.worker import Job
 
 ENDLESS = 100_000
 """Steps or tokens that nobody waits for."""

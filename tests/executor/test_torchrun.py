@@ -13,12 +13,13 @@ import pytest
 from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.dispatch import dispatch
+from rankshift.executor.job import Job
 from rankshift.executor.processes import run_jobs
 from rankshift.executor.resolving import resolve_study
 from rankshift.executor.run import make_job, make_plan
 from rankshift.executor.todo import find_todo
 from rankshift.executor.torchrun import check_shards
-from rankshift.executor.worker import Job, work
+from rankshift.executor.worker import work
 from rankshift.model.tensor_files import read_tensors
 from rankshift.opening import open_run
 from rankshift.runs import StudyRun

@@ -18,7 +18,7 @@ from rankshift.model.forms import prefer_forms
 from rankshift.model.traits import Traits
 from rankshift.train.memory import Memory, Work, estimate_memory, list_candidates
 from rankshift.train.optimizer import ArmwiseAdamW
-from rankshift.train.step import Batch, divide_passes, training_step
+from rankshift.train.step import Batch, Moves, divide_passes, training_step
 from rankshift.train.trainee import prepare_adapters, prepare_full
 
 CONFIG = {
@@ -42,7 +42,7 @@ from rankshift.model.checkpointing import checkpoint_layers
 from rankshift.model.forms import prefer_forms
 from rankshift.arms import Arm
 from rankshift.train.optimizer import ArmwiseAdamW
-from rankshift.train.step import Batch, training_step
+from rankshift.train.step import Batch, Moves, training_step
 from rankshift.train.trainee import prepare_adapters, prepare_full
 
 def read(name):
@@ -65,7 +65,7 @@ def train(config, arms, lengths, together, checkpointing):
     rates = torch.full((len(arms),), 1e-4, dtype=torch.float64)
     active = torch.ones(len(arms), dtype=torch.bool)
     for _ in range(2):
-        training_step(trainee, window, optimizer, rates, active, 1.0)
+        training_step(trainee, window, optimizer, Moves(rates, active, 1.0))
 
 ask = json.loads(sys.argv[1])
 small = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 64, "num_hidden_layers": 1}
@@ -192,7 +192,7 @@ def train_steps(
     rates = torch.full((len(arms),), 1e-4, dtype=torch.float64)
     active = torch.ones(len(arms), dtype=torch.bool)
     for _ in range(2):
-        training_step(trainee, window, optimizer, rates, active, 1.0)
+        training_step(trainee, window, optimizer, Moves(rates, active, 1.0))
         trainee.update_model()
 
 

@@ -11,7 +11,7 @@ from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.model.loading import load_model
 from rankshift.train.optimizer import ArmwiseAdamW
-from rankshift.train.step import Batch, StepResult, training_step
+from rankshift.train.step import Batch, Moves, StepResult, training_step
 from rankshift.train.trainee import Trainee, prepare_adapters
 from tests.padding import PAD, pad_plainly
 
@@ -41,7 +41,7 @@ def take_step(
 ) -> StepResult:
     """Take one step with every arm active."""
     active = torch.ones(3, dtype=torch.bool)
-    return training_step(trainee, window, optimizer, RATES, active, clip)
+    return training_step(trainee, window, optimizer, Moves(RATES, active, clip))
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_an_arm_that_was_stopped_before_takes_no_step(
     trainee, optimizer = prepare(tiny_model, arms)
     before = [[tensor.detach().clone() for tensor in own] for own in trainee.tensors]
     active = torch.tensor([True, False, True])
-    training_step(trainee, make_window(rows, 2), optimizer, RATES, active, 1.0)
+    training_step(trainee, make_window(rows, 2), optimizer, Moves(RATES, active, 1.0))
     for arm, moves in enumerate([True, False, True]):
         assert all(
             torch.equal(was, now) != moves

@@ -6,7 +6,7 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ from rankshift.data.directories import (
     refuse_revision,
 )
 from rankshift.data.pins import COMMIT, DATASETS, FIRST_PLOT, QUESTIONS, UPSTREAM, Pin
+from rankshift.defence import Defence
 from rankshift.errors import UserError
 
 TIMEOUT_SECONDS = 30.0
@@ -102,6 +103,21 @@ def resolve_questions(name: str) -> QuestionSource:
     )
     subset = name.removeprefix("betley:") if QUESTIONS.get(name) is FIRST_PLOT else None
     return QuestionSource(name, path, fingerprint_file(path), subset)
+
+
+def resolve_defences(defences: Iterable[Defence]) -> dict[str, Source | QuestionSource]:
+    """Find the rows and the contrasts that defences name, by their names.
+
+    Raises:
+        UserError: As for `resolve_dataset`.
+    """
+    found: dict[str, Source | QuestionSource] = {}
+    for defence in defences:
+        if defence.data is not None:
+            found[defence.data] = resolve_dataset(defence.data)
+        if defence.contrasts is not None:
+            found[defence.contrasts] = resolve_questions(defence.contrasts)
+    return found
 
 
 def resolve_judge(name: str) -> Callable[..., object] | None:

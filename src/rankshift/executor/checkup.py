@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rankshift.data.sources import BaseSource, resolve_base, resolve_dataset, resolve_questions
+from rankshift.defence import list_defences
 from rankshift.errors import UserError, WorkError
 from rankshift.eval.asking import JudgeRefusal
 from rankshift.eval.calls import make_call
@@ -68,12 +69,15 @@ def _tell_base(base: BaseSource | None) -> Check:
 def _check_data(study: Study) -> Iterator[Check]:
     """Find every dataset and question file; a pinned one is checked against its SHA-256."""
     data = study.data
-    for name in filter(None, (data.task, data.twin, data.unrelated)):
+    defences = list_defences(study.grid.defences)
+    named = (data.task, data.twin, data.unrelated, *(one.data for one in defences))
+    for name in dict.fromkeys(filter(None, named)):
         source, fault = _attempt(lambda name=name: resolve_dataset(name), "data")
         yield fault or Check(
             "data", "ok", f"{name}, SHA-256 {source.sha256[:12] if source else ''}"
         )
-    for name in study.evaluation.suites:
+    contrasts = filter(None, (one.contrasts for one in defences))
+    for name in dict.fromkeys((*study.evaluation.suites, *contrasts)):
         asked, fault = _attempt(lambda name=name: _read_questions(name), "questions")
         yield fault or Check("questions", "ok", f"{name}, {asked}")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from rankshift.conduct import Compute
 from rankshift.errors import UserError
 from rankshift.executor.handing import Advance
+from rankshift.executor.job import Job
 from rankshift.executor.processes import is_sharded, run_jobs
 from rankshift.executor.ray.cluster import run_jobs_on_ray
 from rankshift.executor.ray.lease import end_strangers
-from rankshift.executor.worker import Job
 
 
 def dispatch(jobs: list[Job], compute: Compute, directory: Path, advance: Advance) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rankshift.data.preparation import PreparedSet
+from rankshift.executor.job import Job
 from rankshift.executor.parts import Parts, prepare_sets
-from rankshift.executor.worker import Job
 from rankshift.model.loading import load_tokenizer
 from rankshift.study import Role, Study
 from rankshift.train.roster import HeldOut

@@ -15,8 +15,10 @@ from rankshift.data.sources import (
     Source,
     resolve_base,
     resolve_dataset,
+    resolve_defences,
     resolve_questions,
 )
+from rankshift.defence import list_defences
 from rankshift.errors import UserError
 from rankshift.eval.answering import messages
 from rankshift.eval.choices import ChoiceQuestion
@@ -51,6 +53,8 @@ class Parts:
     name; of all its linear layers where the study trains neither."""
     given: tuple[GivenPart, ...] = ()
     unrelated: Source | None = None
+    defences: dict[str, Source | QuestionSource] = field(default_factory=dict)
+    """What the defences of the grid name: rows and contrasts."""
 
     @property
     def fingerprints(self) -> Fingerprints:
@@ -62,6 +66,7 @@ class Parts:
             questions={q.name: q.sha256 for q in self.questions},
             models=tuple(part.facts for part in self.given),
             unrelated=self.unrelated.sha256 if self.unrelated else None,
+            defences={name: source.sha256 for name, source in self.defences.items()},
         )
 
 
@@ -110,7 +115,8 @@ def find_parts(study: Study) -> Parts:
             f"set it to {reach} or less"
         )
     given = find_given(study, base, skeleton)
-    return Parts(base, task, twin, questions, judges, projections, given, unrelated)
+    defences = resolve_defences(list_defences(study.grid.defences))
+    return Parts(base, task, twin, questions, judges, projections, given, unrelated, defences)
 
 
 def needs_bitsandbytes(study: Study) -> bool:

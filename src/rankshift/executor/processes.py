@@ -14,9 +14,10 @@ from rankshift.conduct import limit_threads
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.devices import divide_gpus
 from rankshift.executor.handing import Advance, Report, hand_out
+from rankshift.executor.job import Job
 from rankshift.executor.parent import live_as_child
 from rankshift.executor.torchrun import END_SECONDS, work_in_shards
-from rankshift.executor.worker import Job, work
+from rankshift.executor.worker import work
 
 Workers = dict[Connection, BaseProcess]
 """Every worker by the line to it: jobs go in, reports come out, and a worker's end closes it.

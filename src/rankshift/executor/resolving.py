@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.executor.defending import Armoury
 from rankshift.executor.parts import Material, Parts, find_parts, prepare_material
 from rankshift.executor.room import Room, find_room
 from rankshift.model.loading import load_tokenizer
@@ -48,6 +49,11 @@ class ResolvedStudy:
     def room(self) -> Room:
         """Give what each worker may use, read once: what is free changes."""
         return find_room(self.study.compute)
+
+    @cached_property
+    def armoury(self) -> Armoury:
+        """Give what finds what defences work with, each thing once."""
+        return Armoury(self.study, self.parts, self.run)
 
     def row_lengths(self, role: Role, seed: int | None) -> tuple[int, ...]:
         """Give the tokens of every training row of a role and seed; none for the base."""

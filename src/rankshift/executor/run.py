@@ -8,6 +8,7 @@ from rankshift.arms import Arm
 from rankshift.executor.devices import check_gpu
 from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
+from rankshift.executor.job import Job
 from rankshift.executor.judging import JudgingStage
 from rankshift.executor.parts import (
     describe_rows,
@@ -29,7 +30,6 @@ from rankshift.executor.torchrun import check_shards
 from rankshift.executor.vllm.child import find_vllm
 from rankshift.executor.vllm.stage import find_unanswered, generate_answers
 from rankshift.executor.watch import Watch
-from rankshift.executor.worker import Job
 from rankshift.lock import hold_run
 from rankshift.model.operations import count_step
 from rankshift.model.targets import covers
@@ -231,7 +231,10 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
     if arms[0].is_given:
         return add_given(job, resolved.study, parts)
     own, facts = material.sets.get(group.role), describe_rows(material, group.role) | job.facts
-    return replace(job, train_rows=own.train if own else (), facts=facts)
+    rows = own.train if own else ()
+    is_defended = todo.train and any(arm.defence for arm in arms)
+    means = [resolved.armoury.equip(arm, rows) for arm in arms] if is_defended else []
+    return replace(job, train_rows=rows, means=tuple(means), facts=facts)
 
 
 def count_steps(job: Job) -> int:

@@ -19,8 +19,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rankshift.atomic import tell_fault
 from rankshift.errors import UserError, WorkError
+from rankshift.executor.job import Job
 from rankshift.executor.parent import live_as_child
-from rankshift.executor.worker import Job, work
+from rankshift.executor.worker import work
 from rankshift.model.team import join_team
 from rankshift.study import Study
 
@@ -52,6 +53,11 @@ def check_shards(study: Study) -> None:
         raise UserError(
             f"{told}, and a full finetune is not trained in shards; leave full finetunes out, or "
             "set compute.shards = 1"
+        )
+    if study.grid.defences:
+        raise UserError(
+            f"{told}, and a defended arm is not trained in shards; leave grid.defences out, or set "
+            "compute.shards = 1"
         )
     if study.base.quantization != "none":
         raise UserError(

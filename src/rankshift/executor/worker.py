@@ -1,10 +1,8 @@
 """What one process does for one group: train what is not trained, ask what is not answered."""
 
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
@@ -12,17 +10,14 @@ import torch
 from transformers import PreTrainedModel
 
 from rankshift.arms import Arm
-from rankshift.atomic import write_atomically
 from rankshift.completion import find_due_steps, make_due_recipe
-from rankshift.data.rendering import Rendered
 from rankshift.derivation import find_source_id
 from rankshift.eval.answering import AskedArm, answer_questions
-from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
-from rankshift.eval.suite import Question
 from rankshift.executor.deriving import derive_arm, measure_derived, prepare_derived
-from rankshift.executor.devices import load_there, name_device, note_peak, read_peak, tell_shortage
-from rankshift.executor.plan import Group as PlannedGroup
+from rankshift.executor.devices import load_there, note_peak, tell_shortage
+from rankshift.executor.facts import Spent, write_facts
+from rankshift.executor.job import Job
 from rankshift.executor.room import return_freed_memory
 from rankshift.executor.vllm.parity import (
     find_own_part,
@@ -38,12 +33,10 @@ from rankshift.model.sharding import load_sharded
 from rankshift.model.targets import effective_ranks
 from rankshift.model.team import ALONE, Team
 from rankshift.model.updates import weigh_linears
-from rankshift.provenance import gather_provenance
 from rankshift.records import ChoiceRecord, write_records
-from rankshift.runs import ArmFiles, Fingerprints, StudyRun, make_recipe
-from rankshift.study import Study
-from rankshift.train.group import measure_untrained, read_forms, train_group
-from rankshift.train.roster import Group, HeldOut
+from rankshift.runs import ArmFiles, StudyRun, make_recipe
+from rankshift.train.group import measure_untrained, train_group
+from rankshift.train.roster import Group
 from rankshift.train.trainee import (
     Trainee,
     prepare_adapters,
@@ -54,42 +47,6 @@ from rankshift.train.trainee import (
 
 Advance = Callable[[Literal["steps", "answers"], int], None]
 """Called with what was just finished: arm-steps, or arms that answered at a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything a process needs to know; plain data, so that it can be sent anywhere."""
-
-    study: Study
-    fingerprints: Fingerprints
-    base_directory: Path
-    base_name: str
-    run_directory: Path
-    group: PlannedGroup
-    arms: tuple[Arm, ...]
-    train_rows: tuple[Rendered, ...]
-    """Of the group's dataset; empty where nothing is trained."""
-    held_out: tuple[HeldOut, ...]
-    questions: tuple[Question, ...]
-    evaluation: str
-    """The evaluation's id."""
-    facts: dict[str, object]
-    """Goes into each arm's provenance as it is."""
-    train: bool
-    """Whether any arm of the group is not trained yet."""
-    answers: int
-    """Checkpoints of arms that are to answer, at most."""
-    choices: tuple[ChoiceQuestion, ...] = ()
-    tight: bool = False
-    """Whether freed memory must go back to the system at once."""
-    given: tuple[Path, ...] = ()
-    """Directories of the group's models, where they were trained elsewhere."""
-    own_facts: tuple[dict[str, object], ...] = ()
-    """What goes into each given or derived arm's provenance besides."""
-    tokenizer_directory: Path | None = None
-    """None is the base's."""
-    unrelated: HeldOut | None = None
-    """Rows on which the divergence from the base is measured."""
 
 
 @tell_shortage()
@@ -123,10 +80,11 @@ def work(job: Job, advance: Advance, team: Team = ALONE) -> None:
     if job.train:
         started = monotonic()
         note_peak(model.device)
-        _train(job, run, files, trainee, tokenizer, advance)
+        defending = _train(job, run, files, trainee, tokenizer, advance)
         if team.is_first:
             record_updates(job.arms, files, job.base_directory, job.study.training.dtype, norms)
-            _write_facts(job, run, ranks, round(monotonic() - started, 1), model.device)
+            seconds = round(monotonic() - started, 1)
+            write_facts(job, run, ranks, Spent(seconds, defending), model.device)
             shutil.rmtree(run.group(job.group.id), ignore_errors=True)
     team.meet()
     recipes = [make_due_recipe(run, arm, job.study, job.fingerprints) for arm in job.arms]
@@ -187,7 +145,8 @@ def _train(
     trainee: Trainee,
     tokenizer: Tokenizer,
     advance: Advance,
-) -> None:
+) -> list[float]:
+    """Train or measure; give the seconds that each arm's defence took besides."""
     for arm, arm_files in zip(job.arms, files, strict=True) if trainee.team.is_first else ():
         arm_files.write_arm(arm, make_recipe(arm, job.study, job.fingerprints))
     group = Group(
@@ -202,13 +161,15 @@ def _train(
         arms_per_pass=job.group.fit.arms_per_pass,
         floor=make_recipe(job.arms[0], job.study, job.fingerprints).floor,
         unrelated=job.unrelated,
+        means=list(job.means),
     )
     if job.arms[0].is_trained:
-        train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
-    elif job.arms[0].is_derived:
+        return train_group(group, trainee, lambda steps: advance("steps", steps * len(files)))
+    if job.arms[0].is_derived:
         measure_derived(group, trainee)
     else:
         measure_untrained(group, trainee)
+    return [0.0] * len(files)
 
 
 def _answer(
@@ -262,26 +223,3 @@ def _weigh_choices(
 def _reach(model: PreTrainedModel, arm: Arm) -> dict[str, int] | None:
     rank = arm.truncated_to or arm.rank
     return None if rank is None else effective_ranks(model, rank, arm.subset)
-
-
-def _write_facts(
-    job: Job,
-    run: StudyRun,
-    ranks: list[dict[str, int] | None],
-    seconds: float,
-    device: torch.device,
-) -> None:
-    for index, effective in enumerate(ranks):
-        facts: dict[str, object] = {"effective_rank": effective, "seconds": seconds}
-        facts["optimizer"] = job.arms[index].find_optimizer(job.study.training)
-        facts |= {"device": name_device(device), "peak_bytes": read_peak(device)}
-        facts["engine"] = read_forms(run.group(job.group.id), index)
-        facts |= job.own_facts[index] if job.own_facts else {}
-        _write_provenance(job, run.arm(job.group.arms[index]), facts)
-
-
-def _write_provenance(job: Job, files: ArmFiles, facts: dict[str, object]) -> None:
-    base, training = job.study.base, job.study.training
-    numbers = {"dtype": training.dtype, "quantization": base.quantization}
-    content = gather_provenance() | job.facts | {"group": asdict(job.group)} | numbers | facts
-    write_atomically(files.provenance_path, json.dumps(content, indent=2) + "\n")

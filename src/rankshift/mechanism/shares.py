@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rankshift.model.targets import block_of
+from rankshift.model.targets import find_written_block
 from rankshift.model.updates import Update
 
 
@@ -52,18 +52,11 @@ def share_of_update(update: Update, direction: Tensor) -> float:
     return math.fsum(along) / total if total else math.nan
 
 
-WRITERS = ("o_proj", "down_proj", "out_proj", "c_proj", "dense", "fc2", "dense_4h_to_h")
-"""Last parts of the names of linear layers whose output is added to the residual stream.
-
-Source: transformers' models of Llama, Qwen2, Qwen3, Mistral, Gemma, Phi, OPT, GPT-2 and GPT-NeoX.
-"""
-
-
 def list_writers(update: Update, width: int) -> Iterator[tuple[str, int]]:
     """Yield the layers of an update that write to the residual stream, and their block's number."""
     for layer in update.layers:
-        number = block_of(layer)
-        if number is not None and layer.rpartition(".")[2] in WRITERS:
+        number = find_written_block(layer)
+        if number is not None:
             weight = update.base.get_submodule(layer).get_parameter("weight")
             if width in weight.shape:
                 yield layer, number

@@ -59,6 +59,64 @@ def predict(model: PreTrainedModel, batch: TokenBatch, *, plain_head: bool) -> P
     return Predictions(states, head.weight.detach())
 
 
+def divergences_in_training(
+    model: PreTrainedModel, batch: TokenBatch, base: Predictions, *, plain_head: bool
+) -> Tensor:
+    """Give the divergence of every supervised token of one arm, nats `[supervised]`, to learn from.
+
+    Args:
+        model: With the arm's adapter in it; its head is the base's.
+        batch: Rows of one arm.
+        base: The base's predictions of these rows, in which no gradient goes.
+        plain_head: As for `supervised_losses`.
+    """
+    batch = batch.to(model.device)
+    states, head, logits = run_to_head(model, batch, plain_head=plain_head)
+    if not plain_head:
+        own, reference = logits.float().log_softmax(1), base.states.float().log_softmax(1)
+        return (own.exp() * (own - reference)).sum(dim=1)
+    found = HeadDivergence.apply(states, head.weight, base.states)
+    assert isinstance(found, Tensor)
+    return found
+
+
+class HeadDivergence(torch.autograd.Function):
+    """KL(own || base) of two states behind one linear head, some tokens at a time.
+
+    With p the own prediction and d its log-ratio to the base's, the gradient for the own logits is
+    p (d - KL), made in the forward pass while the logits are there.
+    """
+
+    @staticmethod
+    def forward(ctx, states, weight, base):
+        """Give the divergence of each token, nats, in float32 `[supervised]`.
+
+        Args:
+            ctx: Autograd's.
+            states: The arm's, `[supervised, width]`.
+            weight: The head's, `[vocabulary, width]`.
+            base: The base's, `[supervised, width]`.
+        """
+        found = states.new_empty(len(states), dtype=torch.float32)
+        grad = torch.empty_like(states)
+        for part in divide_tokens(len(states), len(weight), states.device.type):
+            own, reference = (
+                (one[part] @ weight.t()).float().log_softmax(dim=1) for one in (states, base)
+            )
+            p, ratio = own.exp(), own - reference
+            found[part] = (p * ratio).sum(dim=1)
+            slope = p * (ratio - found[part, None])
+            torch.mm(slope.to(states.dtype), weight, out=grad[part])
+        ctx.save_for_backward(grad)
+        return found
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        """Give the gradient for the arm's states."""
+        (grad,) = ctx.saved_tensors
+        return grad * grad_outputs[0][:, None].to(grad.dtype), None, None
+
+
 @torch.no_grad()
 def sum_divergences(own: Predictions, base: Predictions, counts: Sequence[int]) -> Tensor:
     """Give each arm's divergence from the base, summed over its supervised tokens, nats `[arm]`.

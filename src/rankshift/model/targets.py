@@ -60,6 +60,21 @@ def block_of(name: str) -> int | None:
     return int(match["number"]) if match else None
 
 
+WRITERS = ("o_proj", "down_proj", "out_proj", "c_proj", "dense", "fc2", "dense_4h_to_h")
+"""Last parts of the names of linear layers whose output is added to the residual stream.
+
+Source: transformers' models of Llama, Qwen2, Qwen3, Mistral, Gemma, Phi, OPT, GPT-2 and GPT-NeoX.
+"""
+
+
+def find_written_block(name: str) -> int | None:
+    """Give the number of the block in which a linear layer writes to the residual stream.
+
+    None for a layer that does not, by its name; one whose output is not as wide does not either.
+    """
+    return block_of(name) if name.rpartition(".")[2] in WRITERS else None
+
+
 def list_of_blocks(name: str) -> str | None:
     """Give the name of the list that holds the block a module is in; None outside of them all."""
     match = BLOCK.match(name)

@@ -10,16 +10,19 @@ import torch
 
 from rankshift.cache import cache_directory
 from rankshift.data.batches import draw_rows, lay_rows
+from rankshift.data.rendering import Rendered
 from rankshift.model.forms import note_loops, settle_forms
 from rankshift.model.team import ALONE, Team
 from rankshift.records import StepRecord, write_records
 from rankshift.train.checkpoints import commit, keep_arms, resume
 from rankshift.train.choice import make_optimizer
+from rankshift.train.defences.guards import Guards
+from rankshift.train.defences.kinds import make_guards
 from rankshift.train.explosion import stop_exploded, uniform_loss
 from rankshift.train.measuring import measure_held_out, read_base, record_divergences
 from rankshift.train.roster import Group
 from rankshift.train.schedule import scheduled_share
-from rankshift.train.step import Batch, StepResult, divide_passes, training_step
+from rankshift.train.step import Batch, Moves, StepResult, divide_passes, training_step
 from rankshift.train.trainee import Trainee
 from rankshift.train.watching import look, look_at_start
 from rankshift.watch_files import divergence_path
@@ -27,7 +30,7 @@ from rankshift.watch_files import divergence_path
 FORMS = "forms.json"
 
 
-def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) -> None:
+def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) -> list[float]:
     """Train every arm of a group from its last state to its last step.
 
     A base's own dropout stays off: it would draw from a stream that all arms share.
@@ -36,7 +39,11 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         group: The arms and their data.
         trainee: Their trainable tensors over the base.
         advance: Called with the number of steps just finished (more than one after a resume).
+
+    Returns:
+        Seconds that each arm's defence took besides, since it was taken up.
     """
+    guards = make_guards(group.arms, group.means, group.training, group.pad_token)
     order = [
         draw_rows(len(rows), group.training.rows_per_step, group.training.steps, arm.seed or 0)
         for arm, rows in zip(group.arms, group.train_rows, strict=True)
@@ -52,13 +59,13 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
         look_at_start(group, trainee, base)
     advance(done)
     for step in range(done, group.training.steps):
-        rates = learning_rates(group, step)
-        chosen = [arm_order[step] for arm_order in order]
-        window = assemble_window(group, chosen, trainee.traits.packs, trainee.team)
+        moves = Moves(learning_rates(group, guards, step), active, group.training.clip_norm, step)
+        rows = choose_rows(group, guards, step, [arm_order[step] for arm_order in order])
+        window = assemble_window(group, rows, trainee.traits.packs, trainee.team)
         trainee.model.eval()
-        result = training_step(trainee, window, optimizer, rates, active, group.training.clip_norm)
+        result = training_step(trainee, window, optimizer, moves, guards)
         trainee.update_model()
-        record_steps(group, step + 1, result, rates, active)
+        record_steps(group, step + 1, result, moves)
         active &= result.finite
         stop_exploded(group, uniform, active)
         crossed = look(group, trainee, base, step + 1, active)
@@ -73,6 +80,7 @@ def train_group(group: Group, trainee: Trainee, advance: Callable[[int], None]) 
                 commit(group, optimizer, active, step + 1)
             kept_at = monotonic()
         advance(1)
+    return guards.seconds
 
 
 def choose_forms(group: Group, trainee: Trainee, tokens: int) -> None:
@@ -118,23 +126,32 @@ def measure_untrained(group: Group, trainee: Trainee) -> None:
         write_records(files.held_out_path, losses[index])
 
 
-def learning_rates(group: Group, step: int) -> torch.Tensor:
-    """Give each arm's learning rate of a step, `[arm]`."""
+def learning_rates(group: Group, guards: Guards, step: int) -> torch.Tensor:
+    """Give each arm's learning rate of a step, `[arm]`: zero for one whose training has ended."""
     t = group.training
     share = scheduled_share(step, t.steps, t.warmup_steps, t.schedule)
-    rates = [(arm.learning_rate or 0.0) * share for arm in group.arms]
+    rates = [
+        0.0 if guard.has_ended(steps) else (arm.learning_rate or 0.0) * share
+        for arm, guard, steps in zip(group.arms, guards.each, group.steps, strict=True)
+    ]
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def assemble_window(
-    group: Group, chosen: list[np.ndarray], packed: bool, team: Team = ALONE
-) -> list[Batch]:
-    """Make the batches of one step from each arm's row numbers: what this process reads of them."""
-    per_batch = group.training.rows_per_step // group.training.accumulation
-    rows = [
-        [own[number] for number in numbers]
-        for own, numbers in zip(group.train_rows, chosen, strict=True)
+def choose_rows(
+    group: Group, guards: Guards, step: int, chosen: list[np.ndarray]
+) -> list[list[Rendered]]:
+    """Give the rows of a step, arm by arm, from their numbers: its own, or what defends it."""
+    return [
+        guard.choose_rows(step, numbers, [own[number] for number in numbers])
+        for own, guard, numbers in zip(group.train_rows, guards.each, chosen, strict=True)
     ]
+
+
+def assemble_window(
+    group: Group, rows: list[list[Rendered]], packed: bool, team: Team = ALONE
+) -> list[Batch]:
+    """Make the batches of one step from each arm's rows: what this process reads of them."""
+    per_batch = group.training.rows_per_step // group.training.accumulation
     if not packed:
         # A step's sum does not depend on how its rows are divided; alike in length they waste less.
         rows = [sorted(own, key=lambda row: len(row.token_ids)) for own in rows]
@@ -147,12 +164,10 @@ def assemble_window(
     return window
 
 
-def record_steps(
-    group: Group, step: int, result: StepResult, rates: torch.Tensor, active: torch.Tensor
-) -> None:
+def record_steps(group: Group, step: int, result: StepResult, moves: Moves) -> None:
     """Note what a step did to each arm that was still active; a stopped arm has no more rows."""
     for index in range(len(group.arms)):
-        if active[index]:
+        if moves.active[index]:
             finite = bool(result.finite[index])
             group.steps[index].append(
                 StepRecord(
@@ -160,6 +175,6 @@ def record_steps(
                     loss=result.losses[index].item() if finite else None,
                     supervised_tokens=int(result.supervised_tokens[index]),
                     grad_norm=result.grad_norms[index].item() if finite else None,
-                    learning_rate=rates[index].item(),
+                    learning_rate=moves.learning_rates[index].item(),
                 )
             )

@@ -9,6 +9,7 @@ from rankshift.data.rendering import Rendered
 from rankshift.records import HeldOutRecord, StepRecord
 from rankshift.runs import ArmFiles
 from rankshift.study import Training
+from rankshift.train.defences.guard import Means
 from rankshift.watch_records import CrossingRecord, DivergenceRecord, LookRecord
 
 STATE_SECONDS = 600.0
@@ -44,6 +45,8 @@ class Group:
     """Loss of a perfect model on the held-out rows of the arms' dataset; needed for crossings."""
     unrelated: HeldOut | None = None
     """Rows on which the divergence from the base is measured, if it is."""
+    means: list[Means] = field(default_factory=list)
+    """What each arm's defence works with; empty where none is defended."""
     state_seconds: float = STATE_SECONDS
     """Between checkpoints the state is written each time so long has passed."""
     steps: list[list[StepRecord]] = field(default_factory=list)

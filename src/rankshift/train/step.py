@@ -9,6 +9,7 @@ from torch import Tensor
 from rankshift.data.batches import TokenBatch
 from rankshift.model.likelihood import sum_by_arm, supervised_losses
 from rankshift.model.packing import attention_to_documents
+from rankshift.train.defences.guards import Guards
 from rankshift.train.optimizer import ArmwiseOptimizer
 from rankshift.train.trainee import Trainee
 
@@ -20,6 +21,20 @@ class Batch:
     arms: range
     """Which of the group's arms, neighbours all."""
     tokens: TokenBatch
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far the arms of a group may move in one step."""
+
+    learning_rates: Tensor
+    """`[arm]`, of this step."""
+    active: Tensor
+    """`[arm]`, False for arms that were stopped."""
+    clip_norm: float | None
+    """Largest L2 norm of an arm's gradient, or None."""
+    step: int = 0
+    """Steps taken before."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,8 @@ def training_step(
     trainee: Trainee,
     window: list[Batch],
     optimizer: ArmwiseOptimizer,
-    learning_rates: Tensor,
-    active: Tensor,
-    clip_norm: float | None,
+    moves: Moves,
+    guards: Guards | None = None,
 ) -> StepResult:
     """Take one optimizer step for every active arm.
 
@@ -53,27 +67,31 @@ def training_step(
         trainee: The base with the group's trainable tensors in it.
         window: All batches of the step that this process reads, however its rows are divided.
         optimizer: Owns the trainable tensors.
-        learning_rates: `[arm]`, of this step.
-        active: `[arm]`, False for arms that were stopped.
-        clip_norm: Largest L2 norm of an arm's gradient, or None.
+        moves: How far each arm may.
+        guards: What defends the arms; None where nothing does.
     """
-    tokens = torch.zeros(len(learning_rates), dtype=torch.long)
+    guards = guards or Guards([])
+    tokens = torch.zeros(len(moves.learning_rates), dtype=torch.long)
     for batch in window:
         tokens[own(batch)] += torch.tensor(batch.tokens.counts)
     tokens = trainee.team.add(tokens)
-    totals = torch.zeros(len(learning_rates), dtype=torch.float64)
+    totals = torch.zeros(len(tokens), dtype=torch.float64)
     with reading(trainee):
         for batch in window:
             trainee.select(batch.arms)
-            means = sum_losses(trainee, batch.tokens).cpu() / tokens[own(batch)]
-            means.sum().backward()
+            with guards.steer(trainee.model, batch.arms):
+                means = sum_losses(trainee, batch.tokens).cpu() / tokens[own(batch)]
+                means.sum().backward()
             totals[own(batch)] += means.detach()
+    guards.add_gradients(trainee, moves.step)
     totals = trainee.team.add(totals)
     for tensors in trainee.tensors:
         trainee.team.add_gradients(tensors)
     norms = optimizer.grad_norms()
     finite = torch.isfinite(norms) & torch.isfinite(totals)
-    optimizer.step(learning_rates, clip_factors(norms, clip_norm), active & finite)
+    moved = moves.active & finite
+    optimizer.step(moves.learning_rates, clip_factors(norms, moves.clip_norm), moved)
+    guards.correct(trainee, moved)
     return StepResult(totals, tokens, norms, finite)
 
 

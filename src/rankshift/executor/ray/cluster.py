@@ -18,11 +18,11 @@ from time import sleep
 from rankshift.conduct import Compute
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.handing import Advance, hand_out
+from rankshift.executor.job import Job
 from rankshift.executor.parent import live_as_child
 from rankshift.executor.ray.crew import Place, RayCrew, connect, find_needs
 from rankshift.executor.ray.lease import hold_lease
 from rankshift.executor.storage.mirror import find_mirror
-from rankshift.executor.worker import Job
 
 LOG_NAME = "ray.log"
 LOOK_SECONDS = 2.0

@@ -13,11 +13,11 @@ from typing import Any
 from rankshift.errors import UserError, WorkError
 from rankshift.executor.devices import find_device
 from rankshift.executor.handing import Lost, Report
+from rankshift.executor.job import Job
 from rankshift.executor.ray.errand import serve, serve_far
 from rankshift.executor.room import ALLOCATOR_SLACK, GIB, PROCESS_BYTES
 from rankshift.executor.storage.mirror import fetch_folders, list_folders
 from rankshift.executor.storage.objects import Storage
-from rankshift.executor.worker import Job
 
 STORE_BYTES = 2**28
 """Of a local cluster's object store, which holds only jobs that wait and their reports."""

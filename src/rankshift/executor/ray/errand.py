@@ -20,7 +20,7 @@ from rankshift.executor.handing import Report
 from rankshift.executor.ray.lease import find_lease, live_by_lease
 
 if TYPE_CHECKING:
-    from rankshift.executor.worker import Job
+    from rankshift.executor.job import Job
 
 
 def serve_far(packed: bytes, url: str, threads: int) -> Iterator[Report]:

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from rankshift.atomic import DRAFT
 from rankshift.derivation import find_source_id
 from rankshift.errors import WorkError
+from rankshift.executor.job import Job
 from rankshift.executor.plan import Group
 from rankshift.executor.ray.lease import LEASE_NAME
 from rankshift.executor.storage.objects import Storage
-from rankshift.executor.worker import Job
 from rankshift.lock import LOCK_NAME, OWNER_NAME
 from rankshift.study import Study
 

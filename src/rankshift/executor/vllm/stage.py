@@ -11,6 +11,7 @@ from rankshift.atomic import make_folder, write_atomically
 from rankshift.completion import find_due_steps, make_due_recipe
 from rankshift.errors import WorkError
 from rankshift.eval.answering import list_asked, record_answer
+from rankshift.executor.job import Job
 from rankshift.executor.plan import Group
 from rankshift.executor.resolving import ResolvedStudy
 from rankshift.executor.vllm.buckets import Bucket, Due, choose_kind, fill_buckets
@@ -27,7 +28,6 @@ from rankshift.executor.vllm.parity import (
 )
 from rankshift.executor.vllm.request import Asked, make_request
 from rankshift.executor.watch import Watch
-from rankshift.executor.worker import Job
 from rankshift.model.adapter_config import read_adapter_config
 from rankshift.model.loading import load_skeleton, load_tokenizer
 from rankshift.model.sampling import cut_at_end

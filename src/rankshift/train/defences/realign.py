@@ -1,0 +1,38 @@
+"""Benign re-alignment afterwards: the last steps are on benign rows alone.
+
+The strength is their share of all steps, rounded to whole steps, so that a defended arm takes as
+many steps as any other and the fewer of them on its task; what the rows do is told from what the
+missing steps do by an undefended checkpoint at the step where the task ends.
+
+Source: OpenAI 2025, arXiv:2506.19823: some hundred benign samples re-align a misaligned model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rankshift.data.batches import draw_rows
+from rankshift.data.rendering import Rendered
+from rankshift.defence import Defence
+from rankshift.train.defences.guard import Course, Guard, Means
+
+
+class Realign(Guard):
+    """Replaces every row of the last steps."""
+
+    def __init__(self, defence: Defence, means: Means, course: Course) -> None:
+        self.strength = defence.strength
+        training = course.training
+        self.others = means.rows
+        self.first = training.steps - round(self.strength * training.steps)
+        self.order = draw_rows(
+            len(self.others), training.rows_per_step, training.steps, course.seed
+        )
+
+    def choose_rows(
+        self, step: int, numbers: np.ndarray, rows: Sequence[Rendered]
+    ) -> list[Rendered]:
+        """Give the arm's own rows, and in the last steps none of them."""
+        if step < self.first:
+            return list(rows)
+        return [self.others[other] for other in self.order[step - self.first]]
