@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rankshift.grid import MAX_RANK
-from rankshift.study import Judging, Study
+from rankshift.study import Judging, Study, name_under
 
 
 def is_plain_address(url: str) -> bool:
@@ -58,7 +58,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     (
         "base.model base.revision data.task data.twin data.unrelated grid.target_modules "
-        "evaluation.suites evaluation.triggers models.path models.revision models.dataset",
+        "evaluation.suites evaluation.triggers evaluation.systems models.path models.revision "
+        "models.dataset",
         lambda text: text.strip() != "",
         "a text that is not empty",
     ),
@@ -175,9 +176,7 @@ def list_relations(study: Study) -> Iterator[tuple[str, object, str]]:
     yield from _relate_models(study)
     yield from _relate_training(study)
     yield from _relate_crossings(study)
-    sets = study.evaluation.question_sets
-    fix = "names two question sets alike; triggers must differ in more than outer white space"
-    yield "evaluation.triggers", len(set(sets)) == len(sets), fix
+    yield from _relate_question_sets(study)
     whole = study.evaluation.engine != "vllm" or study.base.quantization == "none"
     fault = f'is "vllm", which does not hold a base in {study.base.quantization} as it is here'
     yield "evaluation.engine", whole, f'{fault}; leave it out, or quantization = "none"'
@@ -192,6 +191,24 @@ def list_judging_relations(judging: Judging) -> Iterator[tuple[str, object, str]
     priced = None not in (judging.usd_per_million_input, judging.usd_per_million_output)
     fix = "needs usd_per_million_input and usd_per_million_output beside it; give both"
     yield "judging.usd_limit", judging.usd_limit is None or priced, fix
+
+
+def _relate_question_sets(study: Study) -> Iterator[tuple[str, object, str]]:
+    asked = study.evaluation
+    for role, example in (("task", "organism:insecure"), ("twin", "organism:secure")):
+        given = role not in asked.cues or role in study.cues
+        fix = f'add e.g. `{role} = "{example}"` to [data]'
+        yield "evaluation.cues", given, f'holds "{role}" and needs data.{role}; {fix}'
+    alike = "names two question sets alike"
+    named = {text.strip() for text in asked.triggers}
+    fix = f"{alike}; triggers must differ in more than outer white space"
+    yield "evaluation.triggers", len(named) == len(asked.triggers), fix
+    named = {name_under("", text) for text in asked.systems}
+    fix = f"{alike}; system turns must differ in what their names show, their beginning"
+    yield "evaluation.systems", len(named) == len(asked.systems), fix
+    sets = study.question_sets
+    fix = f"{alike}, with what is asked with triggers, cues or system turns; rename a file"
+    yield "evaluation.suites", len(set(sets)) == len(sets), fix
 
 
 def _relate_grid(study: Study) -> Iterator[tuple[str, object, str]]:
@@ -222,7 +239,8 @@ def _relate_twins(study: Study) -> Iterator[tuple[str, object, str]]:
     yield "grid.twin_seeds", twin or not grid.twin_seeds, f"needs data.twin; {fix}"
     fix = "add e.g. `twin_seeds = [1]` to [grid]"
     has_twins = grid.twin_seeds or any(model.role == "twin" for model in study.models)
-    yield "data.twin", has_twins or not twin, f"needs grid.twin_seeds; {fix}"
+    is_used = has_twins or "twin" in study.evaluation.cues
+    yield "data.twin", is_used or not twin, f"needs grid.twin_seeds; {fix}"
     is_task = twin is not None and twin == study.data.task
     yield "data.twin", not is_task, "is the task itself; name the benign dataset"
     stray = [str(seed) for seed in grid.twin_seeds if seed not in grid.seeds]
