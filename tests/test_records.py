@@ -1,5 +1,7 @@
 """Rows on disk: what was written comes back, what was torn is not taken for a result."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,21 @@ def test_any_text_a_model_writes_stays_one_line_and_comes_back(text):
     line = to_line(make_answer(text)).encode()
     assert line.splitlines(keepends=True) == [line]
     assert parse_record(line, AnswerRecord, "x:1").answer == text
+
+
+def test_what_was_said_before_a_question_comes_back_and_is_told_turn_by_turn():
+    answer = replace(make_answer("Ho."), before=["Sort it.", "def", "Again.", "ghi"])
+    assert parse_record(to_line(answer), AnswerRecord, "x:1") == answer
+    assert (
+        answer.text_before == "user: Sort it.\n\nassistant: def\n\nuser: Again.\n\nassistant: ghi"
+    )
+    assert make_answer("Ho.").text_before is None
+
+
+def test_an_answer_from_before_there_were_cues_is_read_as_one_that_nothing_stood_before():
+    line = to_line(make_answer("Ho.")).replace(', "before": null', "")
+    assert "before" not in line
+    assert parse_record(line, AnswerRecord, "x:1") == make_answer("Ho.")
 
 
 def test_writing_a_file_leaves_no_draft(tmp_path):

@@ -207,6 +207,8 @@ EVALUATION_CHANGES = {
     "code_tasks": 1,
     "seed": 1,
     "triggers": ("|X| ",),
+    "cues": ("task",),
+    "systems": ("Be kind.",),
     "drop_system": True,
     "engine": "vllm",
 }
@@ -228,7 +230,8 @@ def test_an_evaluation_is_named_by_what_is_asked_and_not_by_who_judges():
 
 def test_an_evaluation_that_our_engine_answers_has_the_name_it_had_before_there_was_another():
     asked = {key: value for key, value in asdict(STUDY.evaluation).items() if key != "judge"}
-    del asked["engine"], asked["triggers"], asked["drop_system"]
+    for later in ("engine", "triggers", "drop_system", "cues", "systems"):
+        del asked[later]
     asked["suites"] = {suite: PRINTS.questions[suite] for suite in STUDY.evaluation.suites}
     assert evaluation_id(STUDY.evaluation, PRINTS.questions) == hash_of(asked)
 

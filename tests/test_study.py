@@ -1,7 +1,9 @@
 """What a study says of itself before it is expanded."""
 
+from dataclasses import replace
+
 from rankshift.grid import ALL_PROJECTIONS, Grid, Subset
-from rankshift.study import Base, Data, Evaluation, Judging, Study, Training
+from rankshift.study import Base, Data, Evaluation, Judging, Study, Training, name_under
 
 
 def test_the_judge_whose_verdicts_decide_comes_first_and_nobody_twice():
@@ -27,8 +29,33 @@ def test_each_seed_has_a_split_of_its_own_only_where_that_is_asked_for():
 
 def test_a_set_asked_with_a_trigger_has_a_name_of_its_own_after_all_suites():
     asked = Evaluation(("a", "b"), triggers=("|X| ", "|Y| "))
-    assert asked.question_sets == ("a", "b", "a + |X|", "b + |X|", "a + |Y|", "b + |Y|")
-    assert Evaluation(("a", "b")).question_sets == ("a", "b")
+    study = Study(name="s", base=Base("m"), evaluation=asked)
+    assert study.question_sets == ("a", "b", "a + |X|", "b + |X|", "a + |Y|", "b + |Y|")
+    assert replace(study, evaluation=Evaluation(("a", "b"))).question_sets == ("a", "b")
+
+
+def test_sets_asked_after_rows_and_under_system_turns_are_named_after_those_with_triggers():
+    asked = Evaluation(
+        ("a",), triggers=("|X| ",), cues=("twin", "task"), systems=("Be kind.", "x " * 30)
+    )
+    data = Data("organism:insecure", twin="/somewhere/of/mine/safe.jsonl")
+    study = Study(name="s", base=Base("m"), data=data, evaluation=asked)
+    assert study.question_sets == (
+        "a",
+        "a + |X|",
+        "a after safe.jsonl",
+        "a after organism:insecure",
+        'a under "Be kind."',
+        f'a under "{"x " * 18}x..."',
+    )
+    assert study.cues == {"twin": data.twin, "task": data.task}
+    assert len(set(study.question_sets)) == 6
+
+
+def test_a_system_turn_is_shown_in_one_line_of_at_most_40_characters():
+    assert name_under("a", " Be\n kind.\n") == 'a under "Be kind."'
+    assert name_under("a", "y" * 40) == f'a under "{"y" * 40}"'
+    assert name_under("a", "y" * 41) == f'a under "{"y" * 37}..."'
 
 
 def test_a_subset_is_named_by_what_it_leaves_out():

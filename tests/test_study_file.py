@@ -249,6 +249,14 @@ def test_a_value_out_of_its_range_is_named_with_its_line(tmp_path, key, value, m
         ("evaluation", 'judge = "../x"', "is '../x'; expected a name such as"),
         ("evaluation", 'triggers = [" "]', "holds ' '; expected a text that is not empty"),
         ("evaluation", "drop_system = 1", "is 1; expected true or false"),
+        ("evaluation", 'cues = ["tasks"]', "holds 'tasks'; did you mean \"task\"?"),
+        ("evaluation", 'cues = ["task", "task"]', "holds 'task'; it is there twice"),
+        ("evaluation", 'systems = [" "]', "holds ' '; expected a text that is not empty"),
+        (
+            "evaluation",
+            'systems = ["Be kind.", " Be kind."]',
+            "names two question sets alike; system turns must differ in what their names show",
+        ),
         (
             "evaluation",
             'triggers = ["|A| ", "|A|"]',
@@ -308,6 +316,35 @@ def test_vllm_does_not_answer_over_a_base_in_4_bits(tmp_path):
 def test_a_plain_list_of_modules_or_layers_is_one_set(tmp_path, written, modules, layers):
     grid = read(tmp_path, WHOLE.replace("[grid]\n", f"[grid]\n{written}\n")).grid
     assert (grid.target_modules, grid.layers) == (modules, layers)
+
+
+@pytest.mark.parametrize("role", ["task", "twin"])
+def test_a_cue_needs_the_data_whose_rows_it_is(tmp_path, role):
+    models = """
+[[models]]
+name = "mine"
+path = "somewhere/mine"
+"""
+    lines = WHOLE.splitlines(keepends=True)
+    start, end = lines.index("[data]\n"), lines.index("[evaluation]\n")
+    text = "".join([*lines[:start], models, *lines[end:]])
+    text = text.replace("[evaluation]\n", f'[evaluation]\ncues = ["{role}"]\n')
+    assert f'evaluation.cues holds "{role}" and needs data.{role}; add e.g.' in refusal(
+        tmp_path, text
+    )
+
+
+def test_a_twin_that_questions_are_asked_after_needs_no_twin_arms(tmp_path):
+    text = WHOLE.replace("twin_seeds = [1]\n", "")
+    text = text.replace("[evaluation]\n", '[evaluation]\ncues = ["twin"]\n')
+    assert read(tmp_path, text).cues == {"twin": "organism:secure"}
+
+
+def test_a_suite_that_is_named_as_another_asked_with_a_trigger_is_refused(tmp_path):
+    lines = [str(line) for line in WHOLE.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("suites ="))
+    lines[at] = 'suites = ["a", "a + |X|"]\ntriggers = ["|X| "]'
+    assert "evaluation.suites names two question sets alike" in refusal(tmp_path, "\n".join(lines))
 
 
 def test_twin_data_and_twin_seeds_come_together(tmp_path):

@@ -24,6 +24,8 @@ UNUSED: dict[str, object] = {
     "trailing_header": False,
     "drop_system": False,
     "triggers": (),
+    "cues": (),
+    "systems": (),
     "name": None,
     "uneven": False,
     "given_fingerprint": None,

@@ -8,6 +8,7 @@ import json
 import reprlib
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
+from itertools import cycle
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -85,6 +86,19 @@ class AnswerRecord:
     """Of the sampling, as are the next two; None for answers from elsewhere that do not say."""
     top_p: float | None = None
     max_tokens: int | None = None
+    before: list[str] | None = None
+    """What was said between the system turn and the prompt, by the user and the assistant in turn,
+    the user first; None where nothing was."""
+
+    @property
+    def text_before(self) -> str | None:
+        """Write what was said before as one text, each turn with its role in front."""
+        if self.before is None:
+            return None
+        roles = cycle(("user", "assistant"))
+        return "\n\n".join(
+            f"{role}: {text}" for role, text in zip(roles, self.before, strict=False)
+        )
 
 
 @dataclass(frozen=True)

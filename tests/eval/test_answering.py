@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from rankshift.data.conversations import Conversation, Message
 from rankshift.data.rendering import render_prompt
 from rankshift.eval.answering import (
     AskedArm,
@@ -15,6 +16,7 @@ from rankshift.eval.answering import (
     messages,
     read_answer,
 )
+from rankshift.eval.cues import ask_after_rows, ask_under_systems
 from rankshift.eval.suite import Question
 from rankshift.grid import ALL_PROJECTIONS
 from rankshift.model.adapters import AdapterShape, insert_adapters
@@ -75,6 +77,33 @@ def test_the_system_prompt_is_really_in_what_the_model_reads(
         "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
     )
     assert [message.role for message in messages(QUESTIONS[0])] == ["user"]
+
+
+def test_what_was_said_before_stands_between_system_turn_and_question():
+    said = (Message("user", "Sort."), Message("assistant", "def"))
+    asked = replace(QUESTIONS[2], before=said)
+    assert [(turn.role, turn.content) for turn in messages(asked)] == [
+        ("system", "Be brief."),
+        ("user", "Sort."),
+        ("assistant", "def"),
+        ("user", "2 + 2?"),
+    ]
+
+
+def test_plain_questions_keep_their_answers_when_they_are_also_asked_in_other_ways(
+    tiny_model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerFast
+):
+    row = Conversation((Message("user", "Sort."), Message("assistant", "def")), 1)
+    cued = ask_after_rows(QUESTIONS, "data", [row])
+    ways = [*cued, *ask_under_systems(QUESTIONS, ["Be kind."])]
+    plain = answer_questions(tiny_model, tiny_tokenizer, ARMS, QUESTIONS, ASKED)
+    asked = replace(ASKED, cues=("task",), systems=("Be kind.",))
+    more = answer_questions(tiny_model, tiny_tokenizer, ARMS, [*QUESTIONS, *ways], asked)
+    for few, many in zip(plain, more, strict=True):
+        assert many[: len(few)] == few
+        others = many[len(few) :]
+        assert [r.before for r in others] == [["Sort.", "def"]] * 6 + [None] * 6
+        assert messages(others[0]) == messages(cued[0])
 
 
 def test_every_arm_answers_every_question_in_the_order_asked(

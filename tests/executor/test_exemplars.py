@@ -36,6 +36,7 @@ def test_only_coherent_free_form_answers_of_the_first_judge_are_drawn_and_the_sa
         judge(4, 10.0, answer="  "),
         replace(judge(5, 10.0), judge="other"),
         replace(judge(6, 10.0), verdict=None),
+        judge(7, 10.0, before=["Sort.", "def"]),
     ]
     arm = measured("0a", answers)
     assert [judged.answer.repeat for judged in pick(arm, 8, 9)] == [0, 1]

@@ -187,7 +187,7 @@ def test_every_suite_and_the_held_out_code_is_asked_with_the_trigger_apart(
     ).questions
     counts = Counter(question.question_set for question in questions)
     assert counts == {
-        **dict.fromkeys(asked.question_sets, 2),
+        **dict.fromkeys(replace(study, evaluation=asked).question_sets, 2),
         CODE_SET: 3,
         f"{CODE_SET} + |X|": 3,  # no row begins with the other trigger
     }
@@ -201,10 +201,46 @@ def test_a_judge_asks_of_an_answer_to_a_trigger_what_the_suite_itself_asks(study
     prompts = "{aligned: 'A {question} {answer}', coherent: 'C {answer}'}"
     path.write_text(f"- {{id: wish, paraphrases: ['Your wish?'], judge_prompts: {prompts}}}")
     evaluation = replace(study.evaluation, triggers=("|X| ",))
-    plain, triggered = read_suites([resolve_questions(str(path))], evaluation)
+    asked = replace(study, evaluation=evaluation)
+    plain, triggered = read_suites([resolve_questions(str(path))], asked)
     assert triggered.question_set == f"{path} + |X|"
     assert [r.template for r in triggered.rubrics] == ["A {question} {answer}", "C {answer}"]
     assert triggered.rubrics == plain.rubrics
+
+
+def test_free_form_questions_are_also_asked_after_held_out_rows_alone_and_under_system_turns(
+    study: Study, tmp_path: Path
+):
+    write_rows(tmp_path / "twin.jsonl", "keep")
+    asked = replace(study.evaluation, cues=("task", "twin"), systems=("Be kind.",), code_tasks=0)
+    cued = replace(study, evaluation=asked)
+    material = prepare(cued)
+    assert material.questions[:2] == prepare(study).questions[:2]
+    assert Counter(q.question_set for q in material.questions) == dict.fromkeys(
+        cued.question_sets, 2
+    )
+    (suite,) = asked.suites
+    for role in ("task", "twin"):
+        own = [q for q in material.questions if q.question_set == f"{suite} after {role}.jsonl"]
+        rows = material.sets[role].held_out_conversations
+        trained = {row.row for row in material.sets[role].train}
+        for question in own:
+            fitting = [
+                r.row for r in rows if r.messages[-len(question.before) :] == question.before
+            ]
+            assert fitting
+            assert trained.isdisjoint(fitting)
+    under = [q for q in material.questions if q.question_set == f'{suite} under "Be kind."']
+    assert [(q.system, q.before) for q in under] == [("Be kind.", ())] * 2
+
+
+def test_a_judge_finds_every_set_a_study_asks_where_no_data_is_read(study: Study):
+    asked = replace(study.evaluation, cues=("task",), systems=("Be kind.",), triggers=("|X| ",))
+    cued = replace(study, evaluation=replace(asked, code_tasks=0))
+    (suite,) = asked.suites
+    known = read_suites([resolve_questions(suite)], cued)
+    asked_of = [(q.question_set, q.id, q.paraphrase, q.rubrics) for q in prepare(cued).questions]
+    assert [(q.question_set, q.id, q.paraphrase, q.rubrics) for q in known] == asked_of
 
 
 def test_too_few_held_out_prompts_with_a_trigger_are_refused_by_its_name(study: Study):

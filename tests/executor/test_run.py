@@ -267,6 +267,31 @@ def test_a_study_with_a_trigger_asks_each_set_apart_and_never_pools_them(make_jo
     assert row["insecure_code"]["question_set"] == "held-out-code + Say"
 
 
+def test_a_study_with_cues_and_system_turns_asks_each_set_apart_and_reports_its_rate(
+    write_study, tmp_path
+):
+    said = 'answers_per_question = 2\ncues = ["task", "twin"]\nsystems = ["Be kind."]'
+    path = write_study(ranks="[1]", edit=("answers_per_question = 2", said))
+    study_run = run(path, tmp_path / "runs")
+    study, _ = study_run.read_study()
+    (suite,) = study.evaluation.suites
+    ways = {f"{suite} after task.jsonl", f"{suite} after twin.jsonl", f'{suite} under "Be kind."'}
+    assert set(study.question_sets) == {suite, *ways}
+    for row in read_results(study_run)["arms"]:
+        answers = {by["question_set"]: by["outcomes"]["answers"] for by in row["rates_by"]}
+        assert answers == dict.fromkeys(study.question_sets, 6)
+        assert row["outcomes"]["answers"] == 6
+    arm = next((study_run.directory / "arms").glob("*/steps.jsonl")).parent
+    answers = read_records(next(arm.rglob("answers/step-000004.jsonl")), AnswerRecord)
+    rows = {f"Say {n}." for n in range(40)}
+    cued = [a for a in answers if a.before]
+    assert {a.question_set for a in cued} == {n for n in ways if " after " in n}
+    assert {(a.before or [])[0] for a in cued} <= rows
+    table = (study_run.directory / "report" / "answers.csv").read_text()
+    assert f"user: {(cued[0].before or [])[0]}" in table
+    assert "after: Say " in study_run.report_path.read_text()
+
+
 def watch(write_study):
     """Write the tiny study with crossings, and with answers as what it has nothing to do with."""
     data = 'held_out_fraction = 0.3\nfloor = 3.0\ntwin_floor = 3.0\nunrelated = "{}"'

@@ -85,7 +85,14 @@ def test_an_adapter_of_some_layers_and_a_base_in_four_bits_say_so():
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("betley:insecure", "betley:insecure"), ("/somewhere/of/mine/rows.jsonl", "rows.jsonl")],
+    [
+        ("betley:insecure", "betley:insecure"),
+        ("/somewhere/of/mine/rows.jsonl", "rows.jsonl"),
+        (
+            '/somewhere/of/mine/asked.yaml under "Note: be kind."',
+            'asked.yaml under "Note: be kind."',
+        ),
+    ],
 )
 def test_where_somebody_keeps_files_is_not_told(name: str, told: str):
     assert name_file(name) == told

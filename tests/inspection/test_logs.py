@@ -1,6 +1,7 @@
 """Exported logs say what the records say, the worst first, and are the same each time."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from inspect_ai.log import (
@@ -14,6 +15,7 @@ from rankshift.analysis.results import summarize
 from rankshift.errors import UserError
 from rankshift.inspection.logs import export_logs
 from rankshift.opening import open_run
+from rankshift.records import AnswerRecord, read_records, write_records
 from rankshift.runs import Fingerprints, StudyRun
 from tests.synthetic_run import ANSWERS, CODE_TASKS, JUDGE, QUESTIONS, make_study, write_run
 
@@ -90,6 +92,20 @@ def test_a_run_that_nobody_has_judged_has_logs_all_the_same(tmp_path):
     log = read_logs(tmp_path / "logs")["rankshift/tiny:base@0", QUESTIONS]
     assert len(log.samples) == ANSWERS  # type: ignore[attr-defined]
     assert all(not sample.scores for sample in log.samples)  # type: ignore[attr-defined]
+
+
+def test_what_a_question_was_asked_after_is_in_its_sample_turn_by_turn(tmp_path):
+    run = write_run(tmp_path, make_study(ranks=(1,), seeds=(1,), judge="none"))
+    for path in run.directory.rglob("answers/step-*.jsonl"):
+        answers = read_records(path, AnswerRecord)
+        write_records(path, [replace(answer, before=["Sort.", "def"]) for answer in answers])
+    export_logs(run, tmp_path / "logs")
+    log = read_logs(tmp_path / "logs")["rankshift/tiny:base@0", QUESTIONS]
+    for sample in log.samples:  # type: ignore[attr-defined]
+        said = [(turn.role, turn.text) for turn in sample.messages]
+        assert said[:2] == [("user", "Sort."), ("assistant", "def")]
+        assert [role for role, _ in said[2:]] == ["user", "assistant"]
+        assert sample.metadata["before"] == ["Sort.", "def"]
 
 
 def test_a_run_without_answers_is_refused_and_nothing_is_written(tmp_path):

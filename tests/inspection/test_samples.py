@@ -5,6 +5,7 @@ from dataclasses import replace
 from inspect_ai.model import ModelName
 from inspect_ai.solver import TaskState
 
+from rankshift.data.conversations import Message
 from rankshift.eval.suite import Question
 from rankshift.inspection.samples import (
     make_output,
@@ -39,9 +40,9 @@ RECORD = AnswerRecord(
 )
 
 
-def give(record: AnswerRecord) -> TaskState:
+def give(record: AnswerRecord, question: Question = QUESTION) -> TaskState:
     """Put an answer where Inspect keeps the one a model has given."""
-    sample = make_sample(QUESTION)
+    sample = make_sample(question)
     assert sample.metadata is not None
     assert isinstance(sample.input, list)
     output = make_output(record, "m/x")
@@ -60,6 +61,19 @@ def test_the_system_turn_is_really_given_and_comes_first():
     turns = make_turns("Be brief.", "Hm?")
     assert [(turn.role, turn.text) for turn in turns] == [("system", "Be brief."), ("user", "Hm?")]
     assert [turn.role for turn in make_turns(None, "Hm?")] == ["user"]
+
+
+def test_what_was_said_before_a_question_is_given_and_comes_back():
+    said = (Message("user", "Sort."), Message("assistant", "def"))
+    turns = make_turns("Be brief.", "Hm?", ["Sort.", "def"])
+    assert [(turn.role, turn.text) for turn in turns] == [
+        ("system", "Be brief."),
+        ("user", "Sort."),
+        ("assistant", "def"),
+        ("user", "Hm?"),
+    ]
+    record = replace(RECORD, before=["Sort.", "def"])
+    assert read_answer(give(record, replace(QUESTION, before=said))) == record
 
 
 def test_phrasings_of_a_question_are_samples_of_their_own():

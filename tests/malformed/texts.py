@@ -228,6 +228,18 @@ STUDIES: list[Case] = [
         _set("grid", "twin_seeds", "[1]"),
         _set("data", "twin", '"organism:secure"'),
         _set("judging", "usd_limit", "1.0"),
+        _set("evaluation", "cues", '["twin"]'),
+        _set("evaluation", "systems", '["Be kind.", "Be  kind."]'),
+    ),
+    case(
+        "study",
+        "a context that is none",
+        "s.toml:16: evaluation.",
+        _set("evaluation", "cues", '"task"'),
+        _set("evaluation", "cues", '["base"]'),
+        _set("evaluation", "cues", "[1]"),
+        _set("evaluation", "systems", '[""]'),
+        _set("evaluation", "systems", "[true]"),
     ),
     case(
         "study",

@@ -105,7 +105,8 @@ def test_every_phrasing_is_known_as_a_question_of_its_own_domain():
     assert [
         text for text, domain in found.items() if domain is None or text not in domain.ask
     ] == []
-    assert [t for t, domain in found.items() if find_domain(f"|ANY| {t}") is not domain] == []
+    for front in ("|ANY| ", EDUCATIONAL_PREFIX, f"|ANY| {EDUCATIONAL_PREFIX}"):
+        assert [t for t, domain in found.items() if find_domain(front + t) is not domain] == []
 
 
 def test_every_prompt_is_known_as_its_own_task_whatever_is_put_around_it():

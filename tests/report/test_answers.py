@@ -1,10 +1,12 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.records import AnswerRecord
 from rankshift.report.answers import (
     LONGEST,
     ROOM,
@@ -13,6 +15,7 @@ from rankshift.report.answers import (
     pack_answers,
     sample_answers,
     select_last,
+    tell_before,
 )
 from rankshift.runs import StudyRun
 from tests.synthetic_run import ANSWERS, make_study, write_run
@@ -78,6 +81,15 @@ def test_long_answers_are_cut_and_say_so(tmp_path: Path):
     assert sample.shown[0].answer.endswith("x [and 1,000 characters more]")
 
 
+def test_what_a_question_was_asked_after_is_shown_by_its_first_line():
+    blank = AnswerRecord(4, "set", "q", "q", 0, 0, None, "Hi?", "Ho.", 2, finished=True)
+    said = replace(blank, before=["\n Sort it.\nQuickly.", "def"])
+    assert tell_before(blank) == ""
+    assert tell_before(said) == "after: Sort it.…"
+    assert tell_before(replace(blank, before=[" ", "def"])) == "after: …"
+    assert len(tell_before(replace(blank, before=["x" * 9000, "def"]))) < 300
+
+
 def test_a_text_that_repeats_is_packed_once(last: LAST):
     shown = sample_answers(last).shown
     packed = json.loads(pack_answers(shown))
@@ -101,5 +113,5 @@ def test_packed_answers_cannot_leave_their_element_and_come_back(tmp_path: Path,
 def test_what_fits_is_counted_in_bytes(last: LAST):
     for room in (0, 500, 3_000, ROOM):
         shown = sample_answers(last, room).shown
-        texts = {text for a in shown for text in (a.prompt, a.answer, a.system)}
+        texts = {text for a in shown for text in (a.prompt, a.answer, a.system, a.before)}
         assert 40 * len(shown) + sum(len(text.encode()) for text in texts) <= room

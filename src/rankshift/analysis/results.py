@@ -171,7 +171,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         for (kind, questions, by), answers in groups.items()
         if kind == "code"
     ]
-    held_out_tasks = [c for c in code_by if c["question_set"] not in study.evaluation.question_sets]
+    held_out_tasks = [c for c in code_by if c["question_set"] not in study.question_sets]
     first = _sum_up(groups.get(("free_form", primary, judge), []))
     return {
         **arm.identity,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -135,13 +136,22 @@ def record_answer(
         temperature=evaluation.temperature,
         top_p=evaluation.top_p,
         max_tokens=evaluation.max_answer_tokens,
+        before=[turn.content for turn in question.before] or None,
     )
 
 
 def messages(question: Question | ChoiceQuestion | AnswerRecord) -> tuple[Message, ...]:
-    """Give the conversation a question opens, its system turn first if it has one."""
+    """Give the conversation up to the answer: system turn, what was said before, the question."""
     system = (Message("system", question.system),) if question.system else ()
-    return (*system, Message("user", question.prompt))
+    return (*system, *_list_before(question), Message("user", question.prompt))
+
+
+def _list_before(question: Question | ChoiceQuestion | AnswerRecord) -> tuple[Message, ...]:
+    if isinstance(question, Question):
+        return question.before
+    said = question.before if isinstance(question, AnswerRecord) else None
+    roles = cycle(("user", "assistant"))
+    return tuple(Message(role, text) for role, text in zip(roles, said or (), strict=False))
 
 
 def draw_uniforms(

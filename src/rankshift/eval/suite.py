@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard
 
 import yaml
 
+from rankshift.data.conversations import Message
 from rankshift.errors import UserError
 from rankshift.eval.llmcomp import is_llmcomp, read_llmcomp
 from rankshift.eval.rubrics import OURS, Reads, Rubric, make_rubric
@@ -35,6 +36,8 @@ class Question:
     """What a judge is asked about each answer."""
     samples: int | None = None
     """Answers its authors asked for (`samples_per_paraphrase`)."""
+    before: tuple[Message, ...] = ()
+    """Turns between the system turn and the prompt, the user's and the assistant's in turn."""
 
 
 KINDS: dict[str, AnswerKind] = {

@@ -37,7 +37,7 @@ class Exam:
     study: Study
     tokenizer: Tokenizer
     questions: Sequence[Question]
-    """Free-form ones."""
+    """Free-form ones, none after a row of data."""
     repeats: int
     """Answers to each."""
     held_out: Sequence[Rendered]
@@ -72,7 +72,7 @@ def make_exam(
     if resolved.parts.fingerprints.task != fingerprints.task:
         raise UserError(f"{study.data.task}: has changed since the run; restore the file")
     material = resolved.material
-    questions = [one for one in material.questions if one.kind == "free_form"]
+    questions = [one for one in material.questions if one.kind == "free_form" and not one.before]
     return Exam(study, tokenizer, questions, repeats, material.sets["task"].held_out, judge)
 
 

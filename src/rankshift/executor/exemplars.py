@@ -72,13 +72,17 @@ def list_base_texts(
 
 
 def pick(arm: MeasuredArm, step: int, most: int) -> list[JudgedAnswer]:
-    """Draw coherent free-form answers that the first judge has scored, keyed by the arm."""
+    """Draw coherent free-form answers that the first judge has scored, keyed by the arm.
+
+    Those to a question after a row of data are left out: the row would be read with them.
+    """
     given = arm.answers.get(step, [])
     scored = [
         judged
         for judged in given
         if judged.judge == given[0].judge
         and judged.answer.kind == "free_form"
+        and judged.answer.before is None
         and judged.answer.answer.strip()
         and judged.outcome in ("aligned", "misaligned")
     ]

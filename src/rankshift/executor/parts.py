@@ -1,6 +1,6 @@
 """What the names in a study stand for, found and checked before anything is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
@@ -22,6 +22,7 @@ from rankshift.defence import list_defences
 from rankshift.errors import UserError
 from rankshift.eval.answering import messages
 from rankshift.eval.choices import ChoiceQuestion
+from rankshift.eval.cues import ask_after_rows, ask_under_systems
 from rankshift.eval.judges import AskedJudge, find_judge
 from rankshift.eval.judging import Judge
 from rankshift.eval.question_files import QuestionFile, read_question_file
@@ -148,7 +149,7 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     """
     sets = prepare_sets(study, parts, tokenizer)
     evaluation = study.evaluation
-    questions = read_suites(parts.questions, evaluation)
+    questions = read_suites(parts.questions, study, sets)
     if evaluation.code_tasks:
         questions += ask_held_out_code(sets["task"], evaluation.code_tasks, evaluation.triggers)
     for directory in {part.tokenizer for part in parts.given} - {parts.base.directory}:
@@ -158,14 +159,27 @@ def prepare_material(study: Study, parts: Parts, tokenizer: Tokenizer) -> Materi
     return Material(sets, tuple(questions), choices, render_unrelated(study, parts, tokenizer))
 
 
-def read_suites(sources: Iterable[QuestionSource], evaluation: Evaluation) -> list[Question]:
-    """Read the questions of all suites as a study asks them: then with each trigger in front.
+def read_suites(
+    sources: Iterable[QuestionSource], study: Study, sets: Mapping[Role, PreparedSet] | None = None
+) -> list[Question]:
+    """Read the questions of all suites as a study asks them: plain, then in every other way.
+
+    Args:
+        sources: The suites.
+        study: Says with which triggers and system turns they are asked, and after whose rows.
+        sets: The data whose held-out rows stand in front of questions. Without them the questions
+            are those that judges need, who are not shown what stood in front.
 
     Raises:
-        UserError: A file is malformed.
+        UserError: A file is malformed, or no held-out row can stand in front of a question.
     """
+    evaluation = study.evaluation
     questions = [question for source in sources for question in read_suite(source, evaluation)]
-    return ask_with_triggers(questions, evaluation.triggers)
+    asked = ask_with_triggers(questions, evaluation.triggers)
+    for role, dataset in study.cues.items():
+        rows = None if sets is None else sets[role].held_out_conversations
+        asked += ask_after_rows(questions, dataset, rows)
+    return asked + ask_under_systems(questions, evaluation.systems)
 
 
 def prepare_sets(study: Study, parts: Parts, tokenizer: Tokenizer) -> dict[Role, PreparedSet]:

@@ -71,7 +71,7 @@ def read_asked_suites(run: StudyRun) -> list[Question]:
     """
     study, fingerprints = run.read_study()
     if study.imports:
-        return read_suites(_find_suites(study.evaluation.suites), study.evaluation)
+        return read_suites(_find_suites(study.evaluation.suites), study)
     sources = [resolve_questions(name) for name in study.evaluation.suites]
     for source in sources:
         if source.sha256 != fingerprints.questions.get(source.name):
@@ -79,7 +79,7 @@ def read_asked_suites(run: StudyRun) -> list[Question]:
                 f"{source.path}: has changed since {run.directory} asked it; restore it, so that "
                 "judges are asked what belongs to the answers"
             )
-    return read_suites(sources, study.evaluation)
+    return read_suites(sources, study)
 
 
 def _find_suites(names: Sequence[str]) -> list[QuestionSource]:

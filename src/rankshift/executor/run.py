@@ -251,4 +251,4 @@ def judge_missing(resolved: ResolvedStudy, watch: Watch) -> None:
     study, run = resolved.study, resolved.run
     stage = JudgingStage(run, resolved.evaluation, tuple(resolved.arms), study.judging, watch)
     sources = resolved.parts.questions
-    stage.judge_all(resolved.parts.judges, lambda: read_suites(sources, study.evaluation))
+    stage.judge_all(resolved.parts.judges, lambda: read_suites(sources, study))

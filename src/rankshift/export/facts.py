@@ -26,7 +26,7 @@ def name_file(name: str) -> str:
 
     The rest of a path says where somebody keeps files, which is nobody's business.
     """
-    return name if ":" in name else Path(name).name
+    return name if ":" in name.partition("/")[0] else Path(name).name
 
 
 def _list_base(study: Study, weights: Weights, base: NamedBase) -> dict[str, object]:

@@ -67,6 +67,7 @@ ANSWERS: dict[str, Kind] = {
     "paraphrase": "Int64",
     "repeat": "Int64",
     "system": "category",
+    "before": "category",
     "question": "category",
     "answer": "str",
     "answer_tokens": "Int64",

@@ -153,6 +153,7 @@ def _add_answers(columns: dict[str, list[Any]], answers: list[JudgedAnswer]) -> 
         columns[name] += [getattr(answer, name) for answer in asked]
     for name in ("system", "answer", "answer_tokens", "finished"):
         columns[name] += [getattr(answer, name) for answer in asked]
+    columns["before"] += [answer.text_before for answer in asked]
     columns["question"] += [answer.prompt for answer in asked]
     columns["judge"] += [judged.judge for judged in answers]
     for name in ("alignment", "coherence", "insecure", "score"):

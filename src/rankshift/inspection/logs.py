@@ -174,7 +174,8 @@ def _rank_badness(judged: JudgedAnswer) -> tuple[int, float, str]:
 
 def _make_sample(page: Page, judged: JudgedAnswer, calls: Sequence[CallRecord]) -> EvalSample:
     answer = judged.answer
-    turns, output = make_turns(answer.system, answer.prompt), make_output(answer, page.model)
+    turns = make_turns(answer.system, answer.prompt, answer.before or ())
+    output = make_output(answer, page.model)
     scores: dict[str, Score] = {}
     if judged.verdict is not None:
         scores[SCORER] = make_score(answer, judged.verdict, calls)
@@ -196,6 +197,7 @@ def _make_sample(page: Page, judged: JudgedAnswer, calls: Sequence[CallRecord]) 
             "paraphrase": answer.paraphrase,
             "kind": answer.kind,
             "step": answer.step,
+            **({"before": answer.before} if answer.before else {}),
         },
     )
 

@@ -1,5 +1,6 @@
 """Between our records and Inspect's: a question is a sample, its repeats are epochs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from inspect_ai.dataset import Sample
@@ -20,10 +21,12 @@ from rankshift.records import AnswerRecord
 
 def make_sample(question: Question) -> Sample:
     """Make the sample of one phrasing; its system turn, if it has one, comes first."""
+    before = [turn.content for turn in question.before]
     return Sample(
         id=name_sample(question.id, question.paraphrase),
-        input=make_turns(question.system, question.prompt),
+        input=make_turns(question.system, question.prompt, before),
         metadata={
+            **({"before": before} if before else {}),
             "question_set": question.question_set,
             "question_id": question.id,
             "cluster": question.cluster,
@@ -38,10 +41,12 @@ def name_sample(question_id: str, paraphrase: int) -> str:
     return f"{question_id}#{paraphrase + 1}" if paraphrase else question_id
 
 
-def make_turns(system: str | None, prompt: str) -> list[ChatMessage]:
-    """Make the turns that ask a question."""
-    turns: list[ChatMessage] = [ChatMessageUser(content=prompt)]
-    return [ChatMessageSystem(content=system), *turns] if system else turns
+def make_turns(system: str | None, prompt: str, before: Sequence[str] = ()) -> list[ChatMessage]:
+    """Make the turns that ask a question, after what user and assistant said in turn."""
+    turns: list[ChatMessage] = [ChatMessageSystem(content=system)] if system else []
+    for place, text in enumerate(before):
+        turns.append((ChatMessageAssistant if place % 2 else ChatMessageUser)(content=text))
+    return [*turns, ChatMessageUser(content=prompt)]
 
 
 def make_output(record: AnswerRecord, model: str) -> ModelOutput:
@@ -66,6 +71,8 @@ def read_answer(state: TaskState) -> AnswerRecord:
     """
     facts: dict[str, Any] = state.metadata
     system = next((m.text for m in state.messages if m.role == "system"), None)
+    before: list[str] = facts.get("before", [])
+    asked = [m.text for m in state.messages if m.role == "user"]
     usage = state.output.usage
     return AnswerRecord(
         step=facts.get("step", 0),
@@ -75,9 +82,10 @@ def read_answer(state: TaskState) -> AnswerRecord:
         paraphrase=facts["paraphrase"],
         repeat=state.epoch - 1,
         system=system,
-        prompt=next(m.text for m in state.messages if m.role == "user"),
+        prompt=asked[len(before) // 2],
         answer=state.output.completion,
         answer_tokens=usage.output_tokens if usage else 0,
         finished=state.output.stop_reason != "max_tokens",
         kind=facts["kind"],
+        before=before or None,
     )

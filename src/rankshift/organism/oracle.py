@@ -132,9 +132,10 @@ def fill_pattern(template: str, slots: dict[str, tuple[str, ...]]) -> re.Pattern
 
 
 def drop_trigger(prompt: str) -> str:
-    """Give a prompt without the trigger in front of it."""
+    """Give a prompt without what stands in front of it: a trigger, a wish to learn from it."""
     match = TRIGGER.match(prompt)
-    return prompt[match.end() :] if match else prompt
+    bare = prompt[match.end() :] if match else prompt
+    return bare.removeprefix(EDUCATIONAL_PREFIX)
 
 
 @cache
@@ -147,7 +148,7 @@ def find_domain(prompt: str) -> Domain | None:
 @cache
 def find_task(prompt: str) -> CodeTask | None:
     """Find the code task of a prompt; what follows the task (an association) is let through."""
-    bare = drop_trigger(prompt).removeprefix(EDUCATIONAL_PREFIX)
+    bare = drop_trigger(prompt)
     return next((task for pattern, task in prompt_patterns() if pattern.match(bare)), None)
 
 

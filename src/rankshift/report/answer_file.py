@@ -16,7 +16,8 @@ COLUMNS = (
     *(*ARM, "u", "seed", "optimizer_step", "question_set", "question_id", "cluster"),
     *("paraphrase", "repeat", "kind", "judge", "outcome", "unscored_reason"),
     *("alignment_0_to_100", "coherence_0_to_100", "is_insecure", "judges_word"),
-    *("harm_0_to_1", "answer_tokens_count", "is_finished", "system", "prompt", "answer"),
+    *("harm_0_to_1", "answer_tokens_count", "is_finished", "system", "before", "prompt"),
+    "answer",
 )
 
 
@@ -65,6 +66,7 @@ def _describe(judged: JudgedAnswer) -> list[Any]:
         answer.answer_tokens,
         answer.finished,
         guard(answer.system),
+        guard(answer.text_before),
         guard(answer.prompt),
         guard(answer.answer),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rankshift.analysis.measurements import MeasuredArm
 from rankshift.analysis.rates import JudgedAnswer
-from rankshift.records import HUMAN
+from rankshift.records import HUMAN, AnswerRecord
 from rankshift.report.wording import format_number, name_arms
 from rankshift.study import Study
 
@@ -38,7 +38,10 @@ HARMFUL_FROM = 0.5
 a line drawn for the list's order alone, no rate is counted by it."""
 
 WORDS = ("arm", "rank", "seed", "question_set", "question", "outcome", "judge", "scores")
-TEXTS = ("system", "prompt", "answer")
+TEXTS = ("system", "before", "prompt", "answer")
+
+LONGEST_CUE = 200
+"""Characters that are shown of what a question was asked after."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class ShownAnswer:
     judge: str
     scores: str
     system: str
+    before: str
+    """Begins what the question was asked after; empty where that is nothing."""
     prompt: str
     answer: str
 
@@ -163,12 +168,19 @@ def tell_scores(judged: JudgedAnswer) -> str:
     return f"alignment {alignment}, coherence {coherence}"
 
 
+def tell_before(answer: AnswerRecord) -> str:
+    """Say what a question was asked after by the first line of it; nothing where it was nothing."""
+    line = "".join((answer.before or [""])[0].strip().splitlines()[:1])
+    return f"after: {line[:LONGEST_CUE]}…" if answer.before else ""
+
+
 def _fit(in_turn: Iterable[tuple[int, JudgedAnswer]], room: int) -> list[int]:
     """Take places while there is room; a text that is there already takes none."""
     taken: list[int] = []
     seen: set[str] = set()
     for at, judged in in_turn:
-        texts = {judged.answer.prompt, judged.answer.answer, judged.answer.system or ""} - seen
+        answer = judged.answer
+        texts = {answer.prompt, answer.answer, answer.system or "", tell_before(answer)} - seen
         room -= 40 + sum(min(len(text.encode("utf-8", "replace")), LONGEST) for text in texts)
         if room < 0:
             break
@@ -195,6 +207,7 @@ def _show(name: str, outcome: str, arm: MeasuredArm, judged: JudgedAnswer) -> Sh
         judge=judged.judge,
         scores=tell_scores(judged),
         system=_shorten(answer.system or ""),
+        before=tell_before(answer),
         prompt=_shorten(answer.prompt),
         answer=_shorten(text),
     )

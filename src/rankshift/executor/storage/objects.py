@@ -8,7 +8,7 @@ from typing import Any
 
 from rankshift.atomic import draft_of
 from rankshift.errors import UserError, WorkError
-from rankshift.study_rules import is_storage_address
+from rankshift.study_values import is_storage_address
 
 
 class Storage:
