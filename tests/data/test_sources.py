@@ -13,14 +13,18 @@ import pytest
 from huggingface_hub import constants
 
 from rankshift.data import sources
+from rankshift.data.conversations import fingerprint_file
 from rankshift.data.directories import fingerprint_base
 from rankshift.data.pins import DATASETS, QUESTIONS, Pin
 from rankshift.data.sources import (
+    QuestionSource,
     resolve_base,
     resolve_dataset,
+    resolve_defences,
     resolve_judge,
     resolve_questions,
 )
+from rankshift.defence import Defence
 from rankshift.errors import UserError
 from rankshift.organism import shelf
 
@@ -427,3 +431,19 @@ def test_the_pinned_hashes_are_those_of_the_published_files(
         "truthfulqa": None,
         "strongreject": None,
     }
+
+
+def test_what_defences_name_is_found_once_by_its_name(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    data, contrasts = str(tmp_path / "rows.jsonl"), "rankshift:contrasts"
+    found = resolve_defences(
+        [
+            Defence("kl", 0.1, data=data),
+            Defence("kl", 1.0, data=data),
+            Defence("spectral", 1.0),
+            Defence("steering", 1.0, contrasts=contrasts),
+        ]
+    )
+    assert set(found) == {data, contrasts}
+    assert found[data].sha256 == fingerprint_file(tmp_path / "rows.jsonl")
+    assert isinstance(found[contrasts], QuestionSource)

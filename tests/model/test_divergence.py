@@ -7,7 +7,13 @@ from transformers import PreTrainedModel
 
 from rankshift.data.batches import pad_rows
 from rankshift.model import head
-from rankshift.model.divergence import Predictions, predict, sum_divergences
+from rankshift.model.divergence import (
+    HeadDivergence,
+    Predictions,
+    divergences_in_training,
+    predict,
+    sum_divergences,
+)
 from rankshift.model.loading import load_model
 from tests.padding import make_row
 
@@ -83,3 +89,42 @@ def test_predictions_keep_hidden_states_and_not_the_logits_of_a_vocabulary(
     other = predict(tiny_model, pad_rows([ROWS], 0), plain_head=False)
     torch.testing.assert_close(read.read(slice(5)), other.read(slice(5)))
     assert read.read(slice(5)).exp().sum(dim=1).tolist() == pytest.approx([1.0] * 5)
+
+
+def test_the_divergence_to_learn_from_has_the_value_and_the_gradient_that_autograd_finds():
+    generator = torch.Generator().manual_seed(2)
+    states, base = (torch.randn(9, 4, generator=generator) for _ in range(2))
+    weight = torch.randn(11, 4, generator=generator)
+    shares = torch.rand(9, generator=generator)
+    own = states.clone().requires_grad_()
+    found = HeadDivergence.apply(own, weight, base)
+    (found * shares).sum().backward()
+    exact = states.double().requires_grad_()
+    reference = (base.double() @ weight.double().t()).log_softmax(1)
+    logits = (exact @ weight.double().t()).log_softmax(1)
+    expected = torch.nn.functional.kl_div(reference, logits, log_target=True, reduction="none")
+    (expected.sum(1) * shares).sum().backward()
+    torch.testing.assert_close(found.double(), expected.sum(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(own.grad.double(), exact.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_it_is_the_same_however_few_tokens_logits_are_made_at_a_time(monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    states, base = (torch.randn(9, 4, generator=generator) for _ in range(2))
+    weight = torch.randn(11, 4, generator=generator)
+    whole = HeadDivergence.apply(states, weight, base)
+    monkeypatch.setitem(head.CHUNK_LOGITS, "cpu", 22)
+    torch.testing.assert_close(HeadDivergence.apply(states, weight, base), whole)
+
+
+@pytest.mark.parametrize("plain_head", [True, False])
+def test_summed_it_is_what_is_measured(
+    tiny_model: PreTrainedModel, moved: PreTrainedModel, plain_head: bool
+):
+    batch = pad_rows([ROWS], 0)
+    base, own = (predict(m, batch, plain_head=plain_head) for m in (tiny_model, moved))
+    if plain_head:  # two models have a head each here, an arm and its base share one
+        base = Predictions(base.states, own.head)
+    found = divergences_in_training(moved, batch, base, plain_head=plain_head)
+    measured = sum_divergences(own, base, batch.counts)
+    assert found.sum().item() == pytest.approx(measured.item(), rel=1e-4)

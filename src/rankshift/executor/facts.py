@@ -23,6 +23,11 @@ class Spent:
     defending: Sequence[float]
     """What each arm's defence took of it."""
 
+    @property
+    def each(self) -> float:
+        """Give what an arm took, defences aside: as much as any other."""
+        return (self.seconds - sum(self.defending)) / len(self.defending)
+
 
 def write_facts(
     job: Job,
@@ -44,7 +49,7 @@ def write_facts(
         facts: dict[str, object] = {"effective_rank": effective, "seconds": spent.seconds}
         if job.arms[index].defence is not None:
             facts["defence_seconds"] = round(spent.defending[index], 2)
-            facts["arm_seconds"] = round(spent.seconds / len(job.arms), 2)
+            facts["arm_seconds"] = round(spent.each, 2)
         facts["optimizer"] = job.arms[index].find_optimizer(job.study.training)
         facts |= {"device": name_device(device), "peak_bytes": read_peak(device)}
         facts["engine"] = read_forms(run.group(job.group.id), index)

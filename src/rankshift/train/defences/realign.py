@@ -1,8 +1,8 @@
 """Benign re-alignment afterwards: the last steps are on benign rows alone.
 
 The strength is their share of all steps, rounded to whole steps, so that a defended arm takes as
-many steps as any other and the fewer of them on its task; what the rows do is told from what the
-missing steps do by an undefended checkpoint at the step where the task ends.
+many steps as any other and the fewer of them on its task. What the benign rows do is told from what
+the missing steps do by an undefended checkpoint where the task ends, or by arms that stopped early.
 
 Source: OpenAI 2025, arXiv:2506.19823: some hundred benign samples re-align a misaligned model.
 """
