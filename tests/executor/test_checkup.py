@@ -59,6 +59,26 @@ def test_everything_that_is_missing_is_told_at_once(write_study, tmp_path: Path)
     assert found["plan"][0][0] == "warn"
 
 
+def test_what_defences_name_is_looked_for_too(write_study, tmp_path: Path):
+    tables = """[[grid.defences]]
+kind = "kl"
+strengths = [0.1, 1.0]
+data = "gone.jsonl"
+
+[[grid.defences]]
+kind = "projection"
+strengths = [1.0]
+contrasts = "rankshift:contrasts"
+
+[training]"""
+    found = look(write_study(edit=("[training]", tables)), tmp_path / "runs")
+    assert [state for state, _ in found["data"]] == ["ok", "ok", "fail"]
+    assert [told.partition(",")[0] for state, told in found["questions"] if state == "ok"] == [
+        f"{tmp_path}/questions.yaml",
+        "rankshift:contrasts",
+    ]
+
+
 def test_an_arm_that_has_no_room_is_told_by_the_plan(write_study, tmp_path: Path):
     path = write_study(also=("[compute]", "[compute]\nmemory_gib = 0.1"))
     ((state, told),) = look(path, tmp_path / "runs")["plan"]

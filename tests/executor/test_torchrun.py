@@ -135,10 +135,14 @@ def test_what_a_shard_cannot_do_is_told_in_its_own_line(job: Job, tmp_path: Path
         run_jobs([lost], 1, lambda *_: None)
 
 
+DEFENDED = ("[training]", '[[grid.defences]]\nkind = "spectral"\nstrengths = [1.0]\n\n[training]')
+
+
 @pytest.mark.parametrize(
     ("edit", "also", "message"),
     [
         (("workers = 1", "workers = 1"), SHARDED, "a full finetune is not trained in shards"),
+        ((FULL, ""), DEFENDED, "a defended arm is not trained in shards"),
         ((FULL, ""), ("[base]", '[base]\nquantization = "nf4"'), "a base in 4 bits is not sharded"),
         ((FULL, ""), ("[compute]", '[compute]\nexecutor = "ray"'), "processes of one machine"),
         ((FULL, ""), ("[compute]", '[compute]\ndevice = "cuda"'), "only processors hold a base"),
