@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.arms import expand_arms
+from rankshift.defence import Defences
 from rankshift.export.bases import NamedBase
 from rankshift.export.facts import list_facts, name_file
 from rankshift.export.markdown import to_markdown
@@ -45,6 +46,28 @@ def test_an_adapter_says_what_it_was_trained_with():
     assert told["rows"] == "106 to train on, 12 held out"
     assert told["made with"] == "`rankshift 0.1.0, torch 2.13.0`"
     assert told["commit of rankshift"] == "`0123456789abcdef` with uncommitted changes"
+
+
+def test_a_defended_adapter_says_by_what():
+    study = make_study(ranks=(4,))
+    for table, expected in (
+        (Defences("kl", (0.1,), data="some/where/general.jsonl"), "kl 0.1, with `general.jsonl`"),
+        (
+            Defences("inoculation", (1.0,), text="Be `bad`."),
+            "inoculation 1, with <code>Be &#96;bad&#96;&#46;</code>",
+        ),
+        (Defences("spectral", (2.0,)), "spectral 2"),
+    ):
+        arm = next(
+            arm
+            for arm in expand_arms(replace(study, grid=replace(study.grid, defences=(table,))))
+            if arm.defence is not None
+        )
+        prints = Fingerprints("b" * 64, "7" * 64, "2" * 64, defences={table.data or "": "d" * 64})
+        recipe = make_recipe(arm, study, prints)
+        weights = Weights("a1", arm, recipe, 2, Path("nowhere"), RECORDED)
+        told = {str(name): to_markdown(value) for name, value in list_facts(study, weights, BASE)}
+        assert told["defended by"] == expected
 
 
 def test_a_full_finetune_has_no_rank():

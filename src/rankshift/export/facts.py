@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rankshift.arms import Arm
 from rankshift.export.bases import NamedBase
 from rankshift.export.markdown import Markdown, code_span
 from rankshift.export.weights import Weights
@@ -87,7 +88,17 @@ def _list_recipe(study: Study, weights: Weights) -> dict[str, object]:
             f"gradient norm clipped at {clip}"
         ),
         "seed": arm.seed,
-    }
+    } | _list_defence(arm)
+
+
+def _list_defence(arm: Arm) -> dict[str, object]:
+    """Say what defended the arm, and with what; a prompt as it stood."""
+    defence = arm.defence
+    if defence is None:
+        return {}
+    named = name_file(defence.named) if defence.named else defence.text
+    told = Markdown(f", with {code_span(named)}") if named else ""
+    return {"defended by": Markdown(f"{defence.label}{told}")}
 
 
 def _list_software(weights: Weights) -> dict[str, object]:
