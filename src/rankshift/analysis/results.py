@@ -22,13 +22,14 @@ from rankshift.analysis.curves import (
 from rankshift.analysis.derived import build_derived_curves
 from rankshift.analysis.estimates import describe_estimate, list_counts
 from rankshift.analysis.excess import build_excess_curves
+from rankshift.analysis.facts import collect_data, collect_provenance, collect_times
 from rankshift.analysis.foretold import describe_foretold
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.inside import describe_inside
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.matched import build_matched_curves, list_matches
-from rankshift.analysis.measurements import DERIVED, DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
@@ -53,12 +54,6 @@ from rankshift.weight_records import UpdateRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
-
-TIMES = ("started", "finished", "times", "seconds", "timings")
-"""Keys of provenance.json that differ between two runs of the same thing."""
-
-ENGINE = "engine"
-"""Key of provenance.json with each layer's form: one table an arm, too long for a page."""
 
 RATES = ("misaligned_given_coherent", "misaligned_of_all")
 
@@ -111,11 +106,11 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
         "mechanism": describe_inside(run),
         "foretold": describe_foretold(run),
         "diverged": _list_diverged(arms),
-        "data": _collect_data(arms),
+        "data": collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
         "provenance": {"fingerprints": json.loads(json.dumps(asdict(fingerprints)))}
-        | _collect_provenance(arms),
-        "timings": {arm.id: _pick(arm, TIMES) for arm in arms if _pick(arm, TIMES)},
+        | collect_provenance(arms),
+        "timings": collect_times(arms),
     }
 
 
@@ -272,29 +267,3 @@ def _list_diverged(arms: Sequence[MeasuredArm]) -> list[dict[str, Any]]:
         for arm in arms
         if arm.stopped_at is not None and arm.arm.has_steps
     ]
-
-
-def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
-    """Give each dataset's counts of rows, as its first arm recorded them."""
-    data: dict[str, Any] = {}
-    for arm in arms:
-        if arm.arm.dataset is not None and "data" in arm.facts:
-            data.setdefault(arm.arm.dataset, arm.facts["data"])
-    return data
-
-
-def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
-    """Tell what all arms were made with from what differs between them."""
-    values: dict[str, dict[str, Any]] = {}
-    for arm in arms:
-        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE, DERIVED}):
-            text = json.dumps(arm.facts[key], sort_keys=True)
-            values.setdefault(key, {})[text] = arm.facts[key]
-    return {
-        "shared": {k: next(iter(v.values())) for k, v in sorted(values.items()) if len(v) == 1},
-        "varying": {k: list(v.values()) for k, v in sorted(values.items()) if len(v) > 1},
-    }
-
-
-def _pick(arm: MeasuredArm, keys: Sequence[str]) -> dict[str, Any]:
-    return {key: arm.facts[key] for key in keys if key in arm.facts}
