@@ -179,6 +179,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
+        "twin_held_out_loss": arm.twin_loss.get(step),
         "kl": arm.divergence.get(step),
         "crossings": [_describe_crossing(one) for one in arm.crossings if one.step == step],
         "update": _describe_update(arm.updates.get(step)),
