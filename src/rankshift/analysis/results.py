@@ -19,6 +19,8 @@ from rankshift.analysis.curves import (
     build_rank_curves,
     list_settings,
 )
+from rankshift.analysis.defence_costs import count_task_steps
+from rankshift.analysis.defences import build_defences
 from rankshift.analysis.derived import build_derived_curves
 from rankshift.analysis.estimates import describe_estimate, list_counts
 from rankshift.analysis.excess import build_excess_curves
@@ -95,6 +97,13 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
         "loss_curves": build_loss_curves(_leave_out_crossings(rows, study), settings),
         "training_curves": build_training_curves(run, arms),
         "matched_curves": matched_curves,
+        "defences": build_defences(
+            rows,
+            (study.grid.alphas, study.grid.us),
+            primary_key,
+            last_step,
+            count_task_steps(run, arms, last_step),
+        ),
         "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),
         "peaks": peaks,
