@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rankshift.analysis.measurements import read_measurements
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.defence import list_defences
 from rankshift.grid import Grid
 from rankshift.opening import open_run
 from rankshift.records import AnswerRecord, HeldOutRecord, VerdictRecord, write_records
@@ -101,7 +102,10 @@ def write_run(
         given: What the files of the study's given models say.
     """
     study = study or make_study()
-    prints = Fingerprints("b" * 64, "7" * 64, "2" * 64, {QUESTIONS: "9" * 64}, given)
+    needed = {one.named: "5" * 64 for one in list_defences(study.grid.defences) if one.named}
+    prints = Fingerprints(
+        "b" * 64, "7" * 64, "2" * 64, {QUESTIONS: "9" * 64}, given, defences=needed
+    )
     run = open_run(study, prints, root)
     evaluation = evaluation_id(study.evaluation, prints.questions)
     for arm in expand_arms(study, given):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rankshift.arms import Arm, GivenFacts, expand_arms
+from rankshift.defence import Defences
 from rankshift.grid import Derived, FullFinetunes, Grid, Subset
 from rankshift.study import Base, Data, Evaluation, GivenModel, Study, Training
 
@@ -201,3 +202,15 @@ def test_a_derived_arm_is_run_as_finished_weights_and_has_its_sources_steps():
         ("full scaled to norm 3 seed 1", "model"),
     }
     assert all(arm.has_steps == (arm.method != "base") for arm in arms)
+
+
+def test_an_arm_is_plain_where_the_study_trains_it_without_a_defence():
+    grid = replace(STUDY.grid, ranks=(4,), seeds=(1,), defences=(Defences("spectral", (0.1,)),))
+    arms = expand_arms(replace(STUDY, grid=grid, derived=Derived(norms=(3.0,))))
+    task = {arm.label: arm.is_plain for arm in arms if arm.role != "twin" and arm.method != "full"}
+    assert task == {
+        "base": False,
+        "rank 4 seed 1": True,
+        "rank 4, spectral 0.1, seed 1": False,
+        "rank 4 scaled to norm 3 seed 1": False,
+    }

@@ -8,7 +8,10 @@ from rankshift.completion import (
     find_measured_steps,
     find_unrelated_set,
     is_trained,
+    list_held_out_roles,
+    list_held_out_sets,
 )
+from rankshift.defence import Defences
 from rankshift.opening import open_run
 from rankshift.records import StepRecord, write_records
 from rankshift.runs import identify_arms, make_recipe
@@ -59,3 +62,16 @@ def test_a_whole_given_model_has_no_base_beside_it_to_diverge_from():
     assert find_unrelated_set(Arm("model", "task", name="theirs"), FAR) is None
     assert find_unrelated_set(Arm("adapter", "task", name="theirs"), FAR) == "far"
     assert find_unrelated_set(Arm("base", "base"), STUDY) is None
+
+
+def test_the_base_is_measured_on_the_twins_rows_where_the_grid_has_defences():
+    grid = replace(STUDY.grid, defences=(Defences("spectral", (0.1,)),))
+    defended = replace(STUDY, grid=grid)
+    base = Arm("base", "base")
+    assert list_held_out_sets(base, STUDY) == ("insecure",)
+    assert list_held_out_sets(base, defended) == ("insecure", "secure")
+    for study in (STUDY, defended):
+        assert list_held_out_roles("task", study) == ("task",)
+        assert list_held_out_roles("twin", study) == ("task", "twin")
+    without = replace(defended, data=replace(defended.data, twin=None))
+    assert list_held_out_sets(base, without) == ("insecure",)

@@ -90,6 +90,11 @@ class Arm:
         return self.has_steps and not self.is_derived
 
     @property
+    def is_plain(self) -> bool:
+        """Say whether the study trains it without a defence."""
+        return self.is_trained and self.defence is None
+
+    @property
     def has_steps(self) -> bool:
         """Say whether its checkpoints are those of training here, its own or its source's."""
         return self.method in ("lora", "full")

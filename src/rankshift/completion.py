@@ -6,7 +6,7 @@ from rankshift.arms import Arm
 from rankshift.derivation import find_source_id, list_kept_steps
 from rankshift.records import HeldOutRecord, StepRecord, read_if_there
 from rankshift.runs import ArmFiles, Fingerprints, Recipe, StudyRun, make_recipe
-from rankshift.study import Study
+from rankshift.study import Role, Study
 from rankshift.watch_files import crossings_path, looks_path, read_crossings, read_divergences
 
 
@@ -26,12 +26,20 @@ def make_due_recipe(run: StudyRun, arm: Arm, study: Study, fingerprints: Fingerp
 
 
 def list_held_out_sets(arm: Arm, study: Study) -> tuple[str, ...]:
-    """Name the datasets whose held-out loss an arm reports: the task's, and a twin's own.
-
-    There are none in a study without a task.
-    """
-    named = (study.data.task, study.data.twin if arm.role == "twin" else None)
+    """Name the datasets whose held-out loss an arm reports; none in a study without a task."""
+    names: dict[Role, str | None] = {"task": study.data.task, "twin": study.data.twin}
+    named = [names[role] for role in list_held_out_roles(arm.role, study)]
     return tuple(name for name in named if name is not None)
+
+
+def list_held_out_roles(role: Role, study: Study) -> tuple[Role, ...]:
+    """List the roles on whose data an arm's held-out loss is measured: the task's, a twin's own.
+
+    The base's is measured on the twin's too where the grid has defences: what a defended twin has
+    learned counts from there.
+    """
+    reads_twin = role == "twin" or (role == "base" and bool(study.grid.defences))
+    return ("task", "twin") if reads_twin else ("task",)
 
 
 def find_unrelated_set(arm: Arm, study: Study) -> str | None:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rankshift.frames.columns import ARM
-from rankshift.frames.loading import Frames, load_frames
+from rankshift.frames.loading import Frames, describe_arm, load_frames
 
 LEAVES_THE_MACHINE = (
     "TRACKIO_SPACE_ID",
@@ -66,7 +65,7 @@ def list_logs(frames: Frames) -> list[ArmLog]:
     """
     study, logs = frames.results["study"]["name"], {}
     for row in frames.results["arms"]:
-        config = {key: row[key] for key in ARM} | {"study": study}
+        config = describe_arm(row) | {"study": study}
         name = f"{study}: {row['label']} ({row['arm']})"
         log = logs.setdefault(row["arm"], ArmLog(name, config))
         told = {"held_out_loss": row["task_held_out_loss"]}

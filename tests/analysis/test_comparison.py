@@ -134,3 +134,12 @@ def test_what_an_import_does_not_tell_counts_as_unlike(results):
     compared = compare_results(other, copy.deepcopy(other))
     assert compared["unlike"] == ["base", "data", "questions"]
     assert compared["caution"].startswith("The runs have, or may have, another base, other data")
+
+
+def test_losses_are_compared_of_undefended_arms_alone(results):
+    more = copy.deepcopy(results)
+    for row in results["arms"]:
+        if row["rank"] == 4 and row["role"] == "task":
+            changed = {"arm": f"{row['arm']}-kl", "defence": {"label": "kl 0.1"}}
+            more["arms"].append(row | changed | {"task_held_out_loss": 9.0})
+    assert compare_results(results, more)["losses"] == compare_results(results, results)["losses"]

@@ -7,10 +7,11 @@ from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.results import summarize
 from rankshift.arms import Arm
+from rankshift.defence import Defences
 from rankshift.grid import NO_GRID, Derived
 from rankshift.runs import StudyRun
 from rankshift.study import GivenModel
-from tests.synthetic_run import make_study, write_run
+from tests.synthetic_run import QUESTIONS, make_study, write_run
 
 STUDY = make_study()
 
@@ -137,3 +138,18 @@ def test_what_would_be_made_of_a_finetune_that_stopped_is_counted_and_not_called
     # What is left: rank 1 scaled, full cut twice and scaled, each at 3 seeds and for a twin.
     unfinished = [gap for gap in gaps if "not trained to the last checkpoint yet" in gap]
     assert unfinished == ["16 of 29 arms: not trained to the last checkpoint yet."]
+
+
+def test_defences_without_a_question_with_a_cue_are_said_not_to_be_known(
+    arms: Sequence[MeasuredArm],
+):
+    grid = replace(STUDY.grid, defences=(Defences("spectral", (0.1,)),))
+    defended, said = replace(STUDY, grid=grid), "Whether a defence only hides misalignment"
+    plain, cued = ([{"question_set": QUESTIONS + more}] for more in ("", " + |go|"))
+    for study, asked, is_missing in (
+        (defended, plain, True),
+        (defended, [*plain, *cued], False),
+        (STUDY, plain, False),
+    ):
+        gaps = list_gaps(study, arms, [row() | {"rates_by": asked}])
+        assert any(gap.startswith(said) for gap in gaps) == is_missing

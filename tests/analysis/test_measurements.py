@@ -93,3 +93,10 @@ def test_without_verdicts_every_answer_is_read_and_unscored(tmp_path: Path):
     free_form = [judged for judged in arm.answers[4] if judged.answer.kind == "free_form"]
     assert len(free_form) == ANSWERS
     assert {judged.reason for judged in free_form} == {"no_judge"}
+
+
+def test_a_loss_on_the_twins_rows_is_there_of_twins_and_of_a_base_that_has_it(run: StudyRun):
+    arms = {arm.arm.label: arm for arm in read_measurements(run)}
+    twin = arms["rank 4 seed 1 twin"]
+    assert twin.twin_loss == twin.own_loss
+    assert arms["rank 4 seed 1"].twin_loss == arms["base"].twin_loss == {}

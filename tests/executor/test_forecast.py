@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rankshift.defence import Defences
 from rankshift.errors import UserError
 from rankshift.executor.forecast import (
     Asked,
@@ -31,6 +32,8 @@ def test_of_a_study_its_adapters_of_the_task_are_asked_about(foretold: Path):
     study, _ = StudyRun(foretold).read_study()
     wanted = list_wanted(Asked(study), FINETUNE, {}, KNOWN)
     assert [(one.rank, one.u) for one in wanted] == [(1, 0.064), (16, 0.064)]
+    defended = replace(study.grid, defences=(Defences("spectral", (0.1,)),))
+    assert list_wanted(Asked(replace(study, grid=defended)), FINETUNE, {}, KNOWN) == wanted
     full = replace(study, grid=replace(study.grid, ranks=()))
     with pytest.raises(UserError, match="trains no adapter on the task, and full finetuning is"):
         list_wanted(Asked(full), FINETUNE, {}, KNOWN)

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from rankshift.analysis.measurements import read_measurements
 from rankshift.errors import UserError
-from rankshift.executor.foretelling import collect_evidence, find_premises
+from rankshift.executor.foretelling import collect_evidence, find_premises, find_rates
 from rankshift.forecast_records import FILE, read_evidence
 from rankshift.runs import StudyRun
+from tests.defended_run import make_defended_study, write_defended_run
 
 
 @pytest.fixture
@@ -41,3 +43,15 @@ def test_a_run_without_a_rate_at_its_end_is_refused(directory: Path):
     with pytest.raises(UserError, match="no arm has a rate at its end yet; run the study to its"):
         collect_evidence(directory, None, lambda _: None)
     assert not (directory / FILE).exists()
+
+
+def test_a_defended_arm_is_no_evidence(tmp_path: Path):
+    run = write_defended_run(tmp_path, make_defended_study((4,)))
+    study, _ = run.read_study()
+    measured = {arm.id: arm for arm in read_measurements(run)}
+    rates = find_rates(study, measured)
+    labels = [measured[name].arm.label for name in rates]
+    assert labels == [f"{what} seed {seed}" for what in ("rank 4", "full") for seed in (1, 2, 3)]
+    # Of 200 answers 80 and two more with each seed, and 40 likewise.
+    events = [round(rate * coherent) for rate, coherent in rates.values()]
+    assert events == [82, 84, 86, 42, 44, 46]

@@ -351,3 +351,22 @@ def test_answers_that_were_lost_at_a_crossing_come_back_letter_by_letter(write_s
         lost.unlink()
     run(path, tmp_path / "runs")
     assert list_files(study_run.directory) == before
+
+
+def test_the_base_of_a_run_that_gets_defences_is_measured_again_and_not_asked_again(make_jobs):
+    def is_base(job):
+        return job.group.method == "base"
+
+    resolved, jobs = make_jobs()
+    work(next(filter(is_base, jobs)), lambda *_: None)
+    (before,) = summarize(resolved.run)["arms"]
+    assert before["twin_held_out_loss"] is None
+    defences = '[[grid.defences]]\nkind = "spectral"\nstrengths = [0.1]\n\n[training]'
+    resolved, jobs = make_jobs(edit=("[training]", defences))
+    job = next(filter(is_base, jobs))
+    assert (job.train, job.answers) == (True, 0)
+    assert [one.name.rsplit("/")[-1] for one in job.held_out] == ["task.jsonl", "twin.jsonl"]
+    work(job, lambda *_: None)
+    (after,) = summarize(resolved.run)["arms"]
+    assert after.pop("twin_held_out_loss") > 0
+    assert after == {k: v for k, v in before.items() if k != "twin_held_out_loss"}

@@ -14,7 +14,7 @@ import rankshift
 from rankshift.analysis.results import summarize, write_results
 from rankshift.errors import UserError
 from rankshift.executor.importing import import_answers
-from rankshift.frames.columns import ANSWERS, ARMS, CURVES, HELD_OUT, SEEDS, STEPS
+from rankshift.frames.columns import ANSWERS, ARMS, CURVES, DEFENCES, HELD_OUT, SEEDS, STEPS
 from rankshift.records import StepRecord, write_records
 from rankshift.study_file import read_study
 from tests.synthetic_run import ANSWERS as ANSWERS_ASKED
@@ -48,6 +48,7 @@ def test_every_documented_column_is_there_with_its_type(frames):
         ("held_out", HELD_OUT),
         ("curves", CURVES),
         ("seeds", SEEDS),
+        ("defences", DEFENCES),
     ):
         types = getattr(frames, name).dtypes.astype(str)
         assert {column: types[column] for column in kinds} == kinds

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rankshift.analysis.measurements import MeasuredArm, read_measurements
+from rankshift.defence import Defence
 from rankshift.labels.sample import draw_sheet, name_stratum
 from tests.synthetic_run import JUDGE, QUESTIONS, write_run
 
@@ -87,3 +88,12 @@ def test_aligned_answers_with_middling_scores_have_a_stratum_of_their_own(arms: 
 def test_without_answers_there_is_no_row(tmp_path: Path, arms: list[MeasuredArm]):
     assert draw_sheet([], JUDGE, STEP, 2, 0).rows == ()
     assert draw_sheet(arms, JUDGE, 3, 2, 0).total == 20  # the base alone was asked at step 0
+
+
+def test_defended_answers_are_a_stratum_of_their_own(arms: list[MeasuredArm]):
+    arm = next(arm for arm in arms if arm.arm.label == "rank 4 seed 1")
+    defended = replace(arm.arm, defence=Defence("kl", 0.1))
+    judged = arm.answers[STEP][0]
+    assert name_stratum(arm.arm, judged) == f"{QUESTIONS}, rank 4 task, {judged.outcome}"
+    told = name_stratum(defended, judged)
+    assert told == f"{QUESTIONS}, rank 4 task defended, {judged.outcome}"

@@ -29,3 +29,11 @@ def test_robustness_without_a_peak_is_told_first(tmp_path):
 
 def test_nothing_is_no_fact_but_the_number_of_arms():
     assert list_facts({"arms": [], "study": {"primary": {"judge": "none"}}}) == [("Arms", "0")]
+
+
+def test_how_many_arms_are_defended_is_a_fact_where_any_is(tmp_path):
+    rows = summarize(write_run(tmp_path, make_study()))["arms"]
+    for row in rows[-2:]:  # one arm at two checkpoints
+        row["defence"] = {"label": "kl 0.1"}
+    facts = list_facts({"arms": rows, "study": {"primary": {"judge": "none"}}})
+    assert facts[:2] == [("Arms", "13"), ("Of them defended", "1")]

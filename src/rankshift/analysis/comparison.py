@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.excess import describe_excess
 from rankshift.analysis.intervals import interval_of_mean
 from rankshift.analysis.matching import describe_arms, match_curves
@@ -198,10 +199,11 @@ def _compare_losses(a: Results, b: Results) -> Iterator[dict[str, Any]]:
 
 
 def _collect_losses(results: Results) -> dict[str, list[float]]:
-    """Collect the losses of the arms on the task at their last step, by rank or kind of arm."""
+    """Collect the undefended arms' losses on the task at their last step, by rank or kind."""
     last: dict[str, Cell] = {}
     for row in results["arms"]:
         is_told = row["role"] != "twin" and row["task_held_out_loss"] is not None
+        is_told = is_told and not is_defended(row)
         before = last.get(row["arm"])
         if is_told and (before is None or row["step"] >= before["step"]):
             last[row["arm"]] = row

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rankshift.analysis.defences import list_cued_sets
 from rankshift.analysis.intervals import FEWEST_SEEDS
 from rankshift.analysis.measurements import DERIVED, MeasuredArm
 from rankshift.analysis.rates import JudgedAnswer
@@ -28,6 +29,7 @@ def list_gaps(
         *(_list_import_gaps(study, arms) if study.imports else _list_unmatched(study)),
         *_list_missing_scores(study, rows),
         *(_list_missing_comparisons(study) if study.grid.trains else []),
+        *_list_missing_cues(study, rows),
         *_list_unknown_origins(arms),
         *_list_habits(study),
         *_list_missing_arms(study, arms),
@@ -107,6 +109,16 @@ def _list_missing_comparisons(study: Study) -> list[str]:
             "learning rate (u in the table) may differ between ranks."
         )
     return sentences
+
+
+def _list_missing_cues(study: Study, rows: Sequence[dict[str, Any]]) -> list[str]:
+    suites = study.evaluation.suites
+    if not study.grid.defences or any(list_cued_sets(rows, suite) for suite in suites):
+        return []
+    return [
+        "Whether a defence only hides misalignment: no question was asked with a cue, so none is "
+        "said to work."
+    ]
 
 
 def _list_unknown_origins(arms: Sequence[MeasuredArm]) -> list[str]:

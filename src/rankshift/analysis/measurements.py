@@ -73,6 +73,9 @@ class MeasuredArm:
     """Step to the size of the update; empty for what has none, and for runs from before."""
     exploded: bool = False
     """Whether it was the latter that stopped it."""
+    twin_loss: dict[int, float] = field(default_factory=dict)
+    """Step to the loss on held-out rows of the twin's data: of twins, and of the base where the
+    grid has defences."""
     source: str | None = None
     """Id of the finetune that a derived arm is made of."""
 
@@ -173,6 +176,7 @@ def _read_arm(files: ArmFiles, arm: Arm, study: Study, evaluation: str) -> Measu
         arm=arm,
         task_loss={r.step: r.loss for r in held_out if r.dataset == study.data.task},
         own_loss={r.step: r.loss for r in held_out if r.dataset == arm.dataset},
+        twin_loss={r.step: r.loss for r in held_out if r.dataset == study.data.twin},
         answers=_read_answers(files, evaluation, study.evaluation.judge),
         facts=_read_facts(files),
         stopped_at=stop.step if stop else None,

@@ -19,16 +19,19 @@ from rankshift.analysis.curves import (
     build_rank_curves,
     list_settings,
 )
+from rankshift.analysis.defence_costs import count_task_steps
+from rankshift.analysis.defences import build_defences
 from rankshift.analysis.derived import build_derived_curves
 from rankshift.analysis.estimates import describe_estimate, list_counts
 from rankshift.analysis.excess import build_excess_curves
+from rankshift.analysis.facts import collect_data, collect_provenance, collect_times
 from rankshift.analysis.foretold import describe_foretold
 from rankshift.analysis.gaps import list_gaps
 from rankshift.analysis.harmful_requests import sum_up_requests
 from rankshift.analysis.inside import describe_inside
 from rankshift.analysis.labels import count_labels
 from rankshift.analysis.matched import build_matched_curves, list_matches
-from rankshift.analysis.measurements import DERIVED, DESCRIBED, MeasuredArm, read_measurements
+from rankshift.analysis.measurements import MeasuredArm, read_measurements
 from rankshift.analysis.peaks import build_peaks, find_primary
 from rankshift.analysis.rates import (
     Estimand,
@@ -53,12 +56,6 @@ from rankshift.weight_records import UpdateRecord
 
 FORMAT = 1
 """Raised when a key of results.json changes its meaning."""
-
-TIMES = ("started", "finished", "times", "seconds", "timings")
-"""Keys of provenance.json that differ between two runs of the same thing."""
-
-ENGINE = "engine"
-"""Key of provenance.json with each layer's form: one table an arm, too long for a page."""
 
 RATES = ("misaligned_given_coherent", "misaligned_of_all")
 
@@ -100,6 +97,13 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
         "loss_curves": build_loss_curves(_leave_out_crossings(rows, study), settings),
         "training_curves": build_training_curves(run, arms),
         "matched_curves": matched_curves,
+        "defences": build_defences(
+            rows,
+            (study.grid.alphas, study.grid.us),
+            primary_key,
+            last_step,
+            count_task_steps(run, arms, last_step),
+        ),
         "derived_curves": build_derived_curves(rows, settings, last_step),
         "peak": find_primary(peaks),
         "peaks": peaks,
@@ -111,11 +115,11 @@ def summarize(run: StudyRun, arms: Sequence[MeasuredArm] | None = None) -> dict[
         "mechanism": describe_inside(run),
         "foretold": describe_foretold(run),
         "diverged": _list_diverged(arms),
-        "data": _collect_data(arms),
+        "data": collect_data(arms),
         "not_measured": list_gaps(study, arms, rows),
         "provenance": {"fingerprints": json.loads(json.dumps(asdict(fingerprints)))}
-        | _collect_provenance(arms),
-        "timings": {arm.id: _pick(arm, TIMES) for arm in arms if _pick(arm, TIMES)},
+        | collect_provenance(arms),
+        "timings": collect_times(arms),
     }
 
 
@@ -184,6 +188,7 @@ def _build_row(arm: MeasuredArm, step: int, primary: str, study: Study) -> dict[
         "held_out_loss": arm.task_loss.get(step),
         "task_held_out_loss": arm.task_loss.get(step),
         "own_held_out_loss": arm.own_loss.get(step),
+        "twin_held_out_loss": arm.twin_loss.get(step),
         "kl": arm.divergence.get(step),
         "crossings": [_describe_crossing(one) for one in arm.crossings if one.step == step],
         "update": _describe_update(arm.updates.get(step)),
@@ -272,29 +277,3 @@ def _list_diverged(arms: Sequence[MeasuredArm]) -> list[dict[str, Any]]:
         for arm in arms
         if arm.stopped_at is not None and arm.arm.has_steps
     ]
-
-
-def _collect_data(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
-    """Give each dataset's counts of rows, as its first arm recorded them."""
-    data: dict[str, Any] = {}
-    for arm in arms:
-        if arm.arm.dataset is not None and "data" in arm.facts:
-            data.setdefault(arm.arm.dataset, arm.facts["data"])
-    return data
-
-
-def _collect_provenance(arms: Sequence[MeasuredArm]) -> dict[str, Any]:
-    """Tell what all arms were made with from what differs between them."""
-    values: dict[str, dict[str, Any]] = {}
-    for arm in arms:
-        for key in sorted(set(arm.facts) - {*DESCRIBED, *TIMES, ENGINE, DERIVED}):
-            text = json.dumps(arm.facts[key], sort_keys=True)
-            values.setdefault(key, {})[text] = arm.facts[key]
-    return {
-        "shared": {k: next(iter(v.values())) for k, v in sorted(values.items()) if len(v) == 1},
-        "varying": {k: list(v.values()) for k, v in sorted(values.items()) if len(v) > 1},
-    }
-
-
-def _pick(arm: MeasuredArm, keys: Sequence[str]) -> dict[str, Any]:
-    return {key: arm.facts[key] for key in keys if key in arm.facts}

@@ -42,7 +42,7 @@ def read_first_steps(
     training: Training,
     measured: Mapping[str, MeasuredArm],
 ) -> dict[str, tuple[EarlyReadings, ...]]:
-    """Read every arm of the task at its early checkpoints, by id; those without any have none.
+    """Read each undefended arm of the task at its early checkpoints, by id, where it has any.
 
     Args:
         premises: The base and its contrasts.
@@ -61,7 +61,7 @@ def read_first_steps(
         weights = [
             kept
             for name, arm in measured.items()
-            if arm.arm.is_trained and arm.arm.role == "task"
+            if arm.arm.is_plain and arm.arm.role == "task"
             if (kept := find_last(run, name, arm.arm, (step,))) is not None
         ]
         for one, values in _read_step(few, premises.direction, weights):

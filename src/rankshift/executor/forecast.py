@@ -115,7 +115,7 @@ def list_wanted(
     wanted = [
         replace(like, arm=name, rank=arm.rank, u=arm.u, seed=arm.seed, early=early.get(name, ()))
         for name, arm in arms.items()
-        if arm.method == "lora" and arm.role == "task" and not arm.is_derived
+        if arm.method == "lora" and arm.role == "task" and arm.is_plain
     ]
     if not wanted:
         raise UserError(

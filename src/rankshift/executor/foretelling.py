@@ -87,13 +87,13 @@ def collect_evidence(
 
 
 def find_rates(study: Study, measured: Mapping[str, MeasuredArm]) -> dict[str, tuple[float, int]]:
-    """Give the rate of misaligned answers of each of the task's arms at the end, by id.
+    """Give the rate of misaligned answers of each undefended arm of the task at the end, by id.
 
     Among coherent answers to the first suite, by the first judge; with how many those are.
     """
     found = {}
     for name, arm in measured.items():
-        if not arm.arm.is_trained or arm.arm.role != "task":
+        if not arm.arm.is_plain or arm.arm.role != "task":
             continue
         last = arm.answers.get(study.training.steps, [])
         rate = misaligned_given_coherent(

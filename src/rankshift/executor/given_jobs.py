@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rankshift.completion import list_held_out_roles
 from rankshift.data.preparation import PreparedSet
 from rankshift.executor.job import Job
 from rankshift.executor.parts import Parts, prepare_sets
@@ -28,7 +29,7 @@ def add_given(job: Job, study: Study, parts: Parts) -> Job:
         return job
     (part,) = given
     sets = prepare_sets(study, parts, load_tokenizer(part.tokenizer))  # the base's split
-    held_out = choose_held_out(sets, job.group.role)
+    held_out = choose_held_out(sets, list_held_out_roles(job.group.role, study))
     return replace(
         job,
         base_directory=part.source.directory,
@@ -40,9 +41,9 @@ def add_given(job: Job, study: Study, parts: Parts) -> Job:
     )
 
 
-def choose_held_out(sets: Mapping[Role, PreparedSet], role: Role) -> tuple[HeldOut, ...]:
-    """Choose what a role is measured on: the task's held-out rows, and a twin's own."""
-    measured = {s.name: s.held_out for s in (sets.get("task"), sets.get(role)) if s is not None}
+def choose_held_out(sets: Mapping[Role, PreparedSet], roles: Sequence[Role]) -> tuple[HeldOut, ...]:
+    """Choose the held-out rows of some roles, of those that the study has data for."""
+    measured = {s.name: s.held_out for s in map(sets.get, roles) if s is not None}
     return tuple(HeldOut(name, rows) for name, rows in measured.items())
 
 

@@ -60,7 +60,7 @@ NOTHING = AskedAgain()
 def look_inside(
     directory: Path, answers_each: int, say: Callable[[str], None], asked: AskedAgain = NOTHING
 ) -> Inside:
-    """Measure every trained arm's last weights, and write `mechanism.json` and the page again.
+    """Measure every undefended arm's last weights, and write `mechanism.json` and the page again.
 
     Args:
         directory: The run's.
@@ -78,7 +78,7 @@ def look_inside(
     reader, tokenizer = open_reader(study, base)
     asks = asked.closed or asked.scaled
     exam = make_exam(study, fingerprints, directory.parent, tokenizer, asks) if asks else None
-    weights, _ = find_weights(run)
+    weights = [one for one in find_weights(run)[0] if one.arm.is_plain]
     measured = {arm.id: arm for arm in read_measurements(run)}
     with hold_run(directory), tell_shortage():
         say("reading the arms' answers with the base")

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from rankshift.arms import Arm
+from rankshift.completion import list_held_out_roles
 from rankshift.executor.devices import check_gpu
 from rankshift.executor.dispatch import dispatch
 from rankshift.executor.given_jobs import add_given, choose_held_out
@@ -218,7 +219,7 @@ def make_job(todo: Todo, resolved: ResolvedStudy) -> Job:
         group=group,
         arms=arms,
         train_rows=(),
-        held_out=choose_held_out(material.sets, group.role),
+        held_out=choose_held_out(material.sets, list_held_out_roles(group.role, resolved.study)),
         unrelated=material.unrelated,
         questions=material.questions,
         choices=material.choices,

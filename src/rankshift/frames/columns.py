@@ -14,8 +14,9 @@ ARM: dict[str, Kind] = {
     "learning_rate": "float64",
     "u": "float64",
     "seed": "Int64",
+    "defence": "category",
 }
-"""Which arm a row is about; in every frame but curves and seeds."""
+"""Which arm a row is about; in every frame but curves, seeds and defences."""
 
 
 def _estimate(name: str) -> dict[str, Kind]:
@@ -133,6 +134,33 @@ CURVES: dict[str, Kind] = {
     "num_seeds": "Int64",
 }
 """One row a point and outcome; what a run's results add to a point comes after."""
+
+DEFENCES: dict[str, Kind] = {
+    "defence": "category",
+    "kind": "category",
+    "strength": "float64",
+    "method": "category",
+    "rank": "Int64",
+    "scaling": "category",
+    "alpha": "str",
+    "learning_rate": "float64",
+    "u": "float64",
+    "verdict": "category",
+    "misalignment": "float64",
+    "misalignment_low": "float64",
+    "misalignment_high": "float64",
+    "misalignment_gone": "category",
+    "undefended": "float64",
+    "base": "float64",
+    "skill_kept": "float64",
+    "benign_kept": "float64",
+    "coherence_difference": "float64",
+    "highest_cued": "float64",
+    "hides": "category",
+    "task_steps": "float64",
+    "seconds_share": "float64",
+}
+"""One row a setting, rank and defence; alpha is text, for it may be `2r`."""
 
 SEEDS: dict[str, Kind] = {
     **CURVE,

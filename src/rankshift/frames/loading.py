@@ -1,7 +1,7 @@
 """A run's records and results, as frames that are read when they are asked for."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from rankshift.analysis.results import summarize
 from rankshift.errors import UserError
 from rankshift.frames.columns import ANSWERS, ARM, ARMS, HELD_OUT, STEPS
 from rankshift.frames.curves import list_curves, list_seeds
+from rankshift.frames.defences import list_defences
 from rankshift.frames.tidy import flatten, make_frame, make_frame_of_rows
 from rankshift.opening import find_run
 from rankshift.records import HeldOutRecord, R, StepRecord, read_if_there
 from rankshift.runs import StudyRun
 
-FRAMES = ("arms", "answers", "steps", "held_out", "curves", "seeds")
+FRAMES = ("arms", "answers", "steps", "held_out", "curves", "seeds", "defences")
 """Names of the frames of a run."""
 
 LEFT_OUT = (
@@ -55,7 +56,7 @@ class Frames:
         """A row an answer and judge, those of people included; read from the records."""
         columns: dict[str, list[Any]] = {name: [] for name in ANSWERS}
         for arm in self._measured:
-            own = _describe_arm(arm)
+            own = describe_arm(arm.identity)
             for answers in arm.answers.values():
                 for name in ARM:
                     columns[name] += [own[name]] * len(answers)
@@ -92,11 +93,16 @@ class Frames:
         return list_seeds(self.results)
 
     @cached_property
+    def defences(self) -> pd.DataFrame:
+        """A row a setting, rank and defence: its verdict, counts and costs."""
+        return list_defences(self.results)
+
+    @cached_property
     def _measured(self) -> list[MeasuredArm]:
         return read_measurements(self.run)
 
     def _read_each(self, name: str, kind: type[R]) -> Iterable[tuple[dict[str, Any], R]]:
-        own = {row["arm"]: {key: row[key] for key in ARM} for row in self.results["arms"]}
+        own = {row["arm"]: describe_arm(row) for row in self.results["arms"]}
         for arm, described in own.items():
             path: Path = getattr(self.run.arm(arm), name)
             for record in read_if_there(path, kind):
@@ -132,14 +138,16 @@ def _has_newer_records(run: StudyRun) -> bool:
     return any(path.stat().st_mtime > written for path in (run.study_path, *records))
 
 
-def _describe_arm(arm: MeasuredArm) -> dict[str, Any]:
-    identity = arm.identity
-    return {name: identity[name] for name in ARM}
+def describe_arm(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give which arm a row of results.json is about; its defence by its label."""
+    defence = row.get("defence")
+    named = {name: row[name] for name in ARM if name != "defence"}
+    return named | {"defence": defence and defence["label"]}
 
 
 def _flatten_arm(row: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in row.items() if key not in (*LEFT_OUT, "rates", "outcomes")}
-    flat = flatten(kept)
+    flat = flatten(kept) | describe_arm(row)
     for name, estimate in row["rates"].items():
         flat |= flatten({name: {k: v for k, v in estimate.items() if not isinstance(v, dict)}})
     reasons = row["outcomes"]["unscored_reasons"]

@@ -68,9 +68,10 @@ def draw_sheet(
 
 
 def name_stratum(arm: Arm, judged: JudgedAnswer) -> str:
-    """Name the stratum of an answer: question set, kind of arm by rank, and what the judge said."""
+    """Name the stratum of an answer: question set, kind of arm, and what the judge said."""
     whole = {"full": f"full {arm.role}", "model": f"whole {arm.role}"}
     group = ({"base": "base"} | whole).get(arm.method) or f"rank {arm.rank} {arm.role}"
+    group += " defended" if arm.defence else ""
     outcome: str = judged.outcome
     alignment = None if judged.verdict is None else judged.verdict.alignment
     if outcome == "aligned" and alignment is not None and alignment < MIDDLING_BELOW:

@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.curves import GIVEN
 from rankshift.report.charts import Chart
 from rankshift.report.curve_charts import list_loss_rows, list_task_losses
@@ -55,8 +56,12 @@ def draw_over_steps(curve: Row) -> Figure | None:
 
 
 def draw_training(results: dict[str, Any]) -> list[Chart]:
-    """Draw the training loss of every arm, a chart for each dataset."""
-    rows = {row["arm"]: row for row in results["arms"] if row["method"] not in ("base", *GIVEN)}
+    """Draw the training loss of every undefended arm, a chart for each dataset."""
+    rows = {
+        row["arm"]: row
+        for row in results["arms"]
+        if row["method"] not in ("base", *GIVEN) and not is_defended(row)
+    }
     names = name_arms(results["arms"])
     groups: dict[str, list[Row]] = {}
     for course in results.get("training_curves") or []:

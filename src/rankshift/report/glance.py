@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.rates import DEFAULT
 from rankshift.analysis.robustness import name_thresholds
 from rankshift.report.wording import join_words
@@ -17,6 +18,9 @@ def list_facts(results: dict[str, Any]) -> list[Fact]:
     seeds = {row["seed"] for row in rows if row["role"] == "task" and row["seed"] is not None}
     answers = sum(row["outcomes"]["answers"] for row in rows)
     facts = [("Arms", f"{len(arms):,}")]
+    defended = sum(map(is_defended, arms.values()))
+    if defended:
+        facts.append(("Of them defended", f"{defended:,}"))
     if ranks:
         facts.append(("Ranks", join_words([str(rank) for rank in ranks])))
     if seeds:

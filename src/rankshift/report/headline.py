@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rankshift.analysis.curves import HELD
 from rankshift.analysis.gaps import REASONS
+from rankshift.report.defence_sentence import tell_defences
 from rankshift.report.wording import (
     format_loss,
     format_percent,
@@ -38,7 +39,13 @@ class Headline:
 
 
 def write_headline(results: dict[str, Any]) -> Headline:
-    """Write the headline of results.json's content."""
+    """Write the headline of results.json's content: of undefended arms, then a word on defences."""
+    headline = _write_undefended(results)
+    told = tell_defences(results)
+    return replace(headline, context=(*headline.context, told)) if told else headline
+
+
+def _write_undefended(results: dict[str, Any]) -> Headline:
     curves = list_primary_curves(results, "task")
     measured = [(c, p) for c in curves for p in c["points"] if p["rate"] is not None]
     losses = tuple(_tell_losses(results))

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.curves import GIVEN
 from rankshift.report.cells import list_missing, list_share_cells
 from rankshift.report.charts import Chart
@@ -84,7 +85,7 @@ def list_lacking(results: dict[str, Any]) -> list[Lacking]:
 
 
 def draw_tradeoff(results: dict[str, Any]) -> Chart | None:
-    """Draw misalignment against held-out loss, every task arm at every checkpoint, and the base."""
+    """Draw misalignment against held-out loss, every undefended task arm at every checkpoint."""
     names = name_arms(results["arms"])
     rows = [
         _describe_row(row, names)
@@ -92,6 +93,7 @@ def draw_tradeoff(results: dict[str, Any]) -> Chart | None:
         if row["role"] in ("base", "task")
         and row["task_held_out_loss"] is not None
         and row.get("source_arm") is None
+        and not is_defended(row)
         and row["rates"]["misaligned_given_coherent"]["rate"] is not None
     ]
     trained = [row for row in rows if row["method"] not in ("base", *GIVEN)]

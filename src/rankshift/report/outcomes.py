@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.report.charts import Chart
 from rankshift.report.svg import WIDE, Figure, Spec, hold, paint, render, write_spec
@@ -20,7 +21,7 @@ STACK = ("misaligned", "incoherent", "code", "refusal", "unscored", "aligned")
 
 
 def chart_outcomes(results: dict[str, Any]) -> Chart | None:
-    """Draw the outcomes of the primary questions at the last checkpoint."""
+    """Draw the outcomes of the primary questions at the last checkpoint, defended arms aside."""
     groups = _group_outcomes(results)
     figure = draw_outcomes(groups)
     rows = tuple(
@@ -99,7 +100,7 @@ def _group_outcomes(results: dict[str, Any]) -> list[tuple[str, list[Row]]]:
     names = name_arms(results["arms"])
     groups: dict[str, list[Row]] = {}
     for row in sorted(results["arms"], key=lambda row: row["rank"] or math.inf):
-        if is_final(row, results["study"]["last_step"]):
+        if is_final(row, results["study"]["last_step"]) and not is_defended(row):
             label, comma, setting = names[row["arm"]].partition(", ")
             subset = name_subset(row)
             label = label.replace(f" ({subset})", "")

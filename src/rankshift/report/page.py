@@ -42,6 +42,9 @@ from rankshift.report.curve_charts import (
     pair_twins,
     take_of_all,
 )
+from rankshift.report.defence_charts import draw_defences
+from rankshift.report.defence_sentence import tell_defences
+from rankshift.report.defences import describe_defences
 from rankshift.report.foretold import draw_foretold, tell_foretold
 from rankshift.report.glance import list_facts
 from rankshift.report.headline import write_headline
@@ -153,6 +156,8 @@ def make_report(results: dict[str, Any], answers: AnswerSample) -> Report:
             judges=describe_judges(results),
             capability=describe_capability(results),
             inside=describe_inside(results),
+            defences=describe_defences(results),
+            defence_sentence=tell_defences(results),
             foretold=tell_foretold(results),
             answers=answers,
             answer_data=pack_answers(answers.shown),
@@ -233,5 +238,6 @@ def _draw_all(results: dict[str, Any]) -> Charts:
         "courses": draw_courses(results),
         "training": draw_training(results),
         "foretold": draw_foretold(results),
+        "defences": draw_defences(results),
         **{name: [chart] if chart else [] for name, chart in single.items()},
     }

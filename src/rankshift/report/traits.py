@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from rankshift.analysis.categories import is_defended
 from rankshift.analysis.curves import GIVEN, is_final
 from rankshift.report.charts import Chart
 from rankshift.report.courses import spread
@@ -57,13 +58,14 @@ TRAITS = (
 
 
 def draw_traits(results: dict[str, Any]) -> Chart | None:
-    """Draw every trait that varies among the task's arms against their misalignment at the end."""
+    """Draw every trait that varies among the task's undefended arms against their misalignment."""
     rows = [
         row
         for row in results["arms"]
         if row["role"] == "task"
         and row["method"] not in GIVEN
         and row.get("source_arm") is None
+        and not is_defended(row)
         and is_final(row, results["study"]["last_step"])
         and row["rates"]["misaligned_given_coherent"]["rate"] is not None
     ]
