@@ -35,8 +35,8 @@ def count_task_steps(
 def share_seconds(entry: Mapping[str, Any], timings: Mapping[str, Any]) -> float | None:
     """Give a defence's own computation as a share of its arms' training time; None if not timed.
 
-    An arm's training time is its group's divided by the arms of the group. No key of `defences`
-    holds this, for it differs between two runs of one study.
+    An arm's training time is its group's without all defences, divided by the arms of the group. No
+    key of `defences` holds this, for it differs between two runs of one study.
 
     Args:
         entry: One of `defences` of results.json.
