@@ -48,7 +48,11 @@ def find_means(arm: Arm, others: list[Rendered], own: list[Rendered]) -> Means:
     return Means(tuple(told if arm.defence.kind == "inoculation" else others), DIRECTIONS)
 
 
-def train(folder: Path, directory: Path, arms: list[Arm], make_rows) -> Group:
+def do_nothing(steps: int) -> None:
+    """Watch no progress."""
+
+
+def train(folder: Path, directory: Path, arms: list[Arm], make_rows, advance=do_nothing) -> Group:
     """Train arms in lock step; their weights and steps are on disk then."""
     rows, others = make_rows(30), make_rows(9, seed=4)
     group = Group(
@@ -65,7 +69,7 @@ def train(folder: Path, directory: Path, arms: list[Arm], make_rows) -> Group:
     model = load_model(directory)
     is_full = arms[0].method == "full"
     trainee = prepare_full(model) if is_full else prepare_adapters(model, arms, "base")
-    train_group(group, trainee, lambda steps: None)
+    train_group(group, trainee, advance)
     return group
 
 
@@ -119,6 +123,27 @@ def test_an_undefended_arm_has_the_same_bits_whatever_defends_those_beside_it(
 ):
     none, some = both
     assert are_equal(read_weights(some, 0), read_weights(none, 0))
+
+
+def test_killed_and_taken_up_again_every_defended_arm_ends_with_the_same_bits(
+    both: tuple[Group, Group], tmp_path: Path, tiny_model_directory: Path, make_rows
+):
+    _, some = both
+    done = 0
+
+    def kill(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done == 17:  # five steps after a checkpoint
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, tiny_model_directory, some.arms, make_rows, kill)
+    again = train(tmp_path, tiny_model_directory, some.arms, make_rows)
+    for index in range(len(some.arms)):
+        assert are_equal(read_weights(again, index), read_weights(some, index))
+        ours, theirs = (group.files[index].steps_path for group in (again, some))
+        assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_an_arm_that_has_ended_moves_no_more_and_its_steps_say_so(both: tuple[Group, Group]):

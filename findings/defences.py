@@ -1,0 +1,90 @@
+"""The figures of "What helps?" (docs/results.md), from the defence table of its run.
+
+python -m findings.defences                   # prints them, from findings/results/
+python -m findings.defences --take runs/NAME  # puts a finished run's table there first
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rankshift.analysis.defence_costs import share_seconds
+
+TABLES = Path(__file__).parent / "results" / "defences"
+
+Entry = Mapping[str, Any]
+
+
+def main() -> None:
+    """Print a line for each defence and rank, and the cued questions below."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--take", type=Path, nargs="+", default=[], help="finished runs")
+    for run in parser.parse_args().take:
+        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        TABLES.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(take(results), indent=1)
+        (TABLES / f"{run.name}.json").write_text(text + "\n", encoding="utf-8")
+    for path in sorted(TABLES.glob("*.json")):
+        print(path.stem)
+        for line in list_lines(json.loads(path.read_text(encoding="utf-8"))):
+            print(line)
+
+
+def take(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the entries of a run's results, with the time that each defence took as a share."""
+    timings = results["timings"]
+    return [one | {"seconds_share": share_seconds(one, timings)} for one in results["defences"]]
+
+
+def list_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    """Write the entries as the rows of two tables of Markdown."""
+    kept = "skill kept | benign kept | coherence"
+    yield f"| defence | rank | verdict | misaligned | {kept} | steps, time |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for one in entries:
+        yield "| " + " | ".join(_list_cells(one)) + " |"
+    yield ""
+    yield "| defence | rank | cue | misaligned | undefended | base | returns |"
+    yield "|---|---|---|---|---|---|---|"
+    for one in entries:
+        plain = one["misalignment"]["question_set"]
+        for cued in one["cued"]:
+            cue = cued["question_set"].removeprefix(plain).strip()
+            rates = (_percent(cued), _percent(cued["undefended"]), f"{100 * cued['base']:.0f}")
+            yield "| " + " | ".join((*_name(one), cue, *rates, cued["returns"])) + " |"
+
+
+def _list_cells(one: Entry) -> tuple[str, ...]:
+    found, coherence, cost = one["misalignment"], one["coherence_kept"], one["cost"]
+    seconds = one["seconds_share"]
+    return (
+        *_name(one),
+        one["verdict"],
+        f"{100 * found['undefended']['rate']:.0f} -> {_percent(found)}",
+        *(f"{_share(one[key])}: {one[key]['kept']}" for key in ("skill_kept", "benign_kept")),
+        f"{_interval(coherence, coherence['difference'])}: {coherence['kept']}",
+        f"{cost['task_steps']:.0f}, +{100 * (seconds or 0):.0f} %",
+    )
+
+
+def _name(one: Entry) -> tuple[str, str]:
+    return one["defence"]["label"], str(one["rank"] or "full")
+
+
+def _percent(found: Mapping[str, Any]) -> str:
+    return _interval(found, found["rate"])
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    return "-" if found["share"] is None else _interval(found, found["share"])
+
+
+def _interval(ends: Mapping[str, Any], mean: float | None) -> str:
+    """Write a mean in hundredths with its interval, where it has one."""
+    if mean is None:
+        return "-"
+    if ends["low"] is None:
+        return f"{100 * mean:.0f}"
+    return f"{100 * mean:.0f} ({100 * ends['low']:.0f} to {100 * ends['high']:.0f})"
