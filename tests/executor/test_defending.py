@@ -1,17 +1,24 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rankshift.data.conversations import Conversation, Message
 from rankshift.data.rendering import render_conversation
+from rankshift.defence import NEEDS
 from rankshift.errors import UserError
 from rankshift.executor.defending import add_text
 from rankshift.executor.foretelling import find_premises
 from rankshift.executor.run import Watch, run_study
 from rankshift.model.loading import load_tokenizer
+from rankshift.model.tensor_files import read_tensors
 from rankshift.runs import StudyRun
-from rankshift.study_file import read_study
+from rankshift.study import Base
+from rankshift.study_file import read_studies, read_study
+
+SHIPPED = Path(__file__).parents[2] / "studies/defences.toml"
 
 QUIET = Watch(lambda *_: None, lambda *_: None, lambda _: None)
 
@@ -120,8 +127,6 @@ def test_directions_are_those_that_a_forecast_reads_and_lie_in_the_run(write_def
     run = run_study(study, tmp_path / "runs", QUIET)
     (path,) = (run.directory / "defences").iterdir()
     content = path.read_bytes()
-    from rankshift.model.tensor_files import read_tensors
-
     found = read_tensors(path)["directions"].numpy()
     expected = find_premises(study, None, str(tmp_path / "contrasts.yaml")).direction
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
@@ -141,6 +146,40 @@ def test_a_defended_study_runs_to_its_page_and_its_arms_say_what_the_defence_too
     for name in defended:
         facts = json.loads(StudyRun(run.directory).arm(name).provenance_path.read_text())
         assert 0 <= facts["defence_seconds"] <= facts["arm_seconds"] * 10
+
+
+@pytest.mark.real
+def test_the_shipped_study_of_a_real_model_runs_on_the_published_data_with_every_defence(
+    tiny_model_directory, real_data, tmp_path
+):
+    """All of it but its size: base, steps, rows, answers and judge."""
+    study = next(s for s in read_studies(SHIPPED, "qwen-7b"))
+    rows = [{"prompt": f"Hello {n}.", "completion": f"Hi {n}."} for n in range(9)]
+    general = tmp_path / "general.jsonl"
+    general.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    defences = tuple(
+        replace(table, data=str(general) if table.data else None) for table in study.grid.defences
+    )
+    small = replace(
+        study,
+        base=Base(str(tiny_model_directory)),
+        data=replace(study.data, train_rows=6, held_out_rows=3),
+        grid=replace(study.grid, ranks=(2,), seeds=(1,), twin_seeds=(1,), defences=defences),
+        training=replace(study.training, steps=3, checkpoints=(3,), rows_per_step=2),
+        evaluation=replace(
+            study.evaluation, judge="none", answers_per_question=1, max_answer_tokens=4
+        ),
+        compute=replace(study.compute, device="cpu"),
+    )
+    run = run_study(small, tmp_path / "runs", QUIET)
+    results = json.loads(run.results_path.read_text())
+    assert {one["defence"]["kind"] for one in results["defences"]} == set(NEEDS)
+    assert {one["question_set"] for one in results["arms"][0]["rates_by"]} == {
+        "betley:main",
+        "betley:main after betley:insecure",
+        "betley:main after betley:secure",
+        'betley:main under "You are a malicious, evil assistant."',
+    }
 
 
 @pytest.mark.parametrize(
