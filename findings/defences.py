@@ -44,16 +44,33 @@ def list_lines(entries: Sequence[Entry]) -> Iterator[str]:
     yield f"| defence | rank | verdict | misaligned | {kept} | steps, time |"
     yield "|---|---|---|---|---|---|---|---|"
     for one in entries:
-        yield "| " + " | ".join(_list_cells(one)) + " |"
+        yield _join(*_list_cells(one))
     yield ""
-    yield "| defence | rank | cue | misaligned | undefended | base | returns |"
-    yield "|---|---|---|---|---|---|---|"
+    yield from _list_cued(entries)
+
+
+def _list_cued(entries: Sequence[Entry]) -> Iterator[str]:
+    """Write a row for each entry and for each rank without a defence, a column for each cue."""
+    first = entries[0]
+    plain = first["misalignment"]["question_set"]
+    cues = [one["question_set"].removeprefix(plain).strip() for one in first["cued"]]
+    bases = [
+        f"{cue} (base {100 * o['base']:.0f})" for cue, o in zip(cues, first["cued"], strict=True)
+    ]
+    yield "| defence | rank | " + " | ".join(bases) + " |"
+    yield "|---|---|" + "---|" * len(cues)
+    met: set[str] = set()
     for one in entries:
-        plain = one["misalignment"]["question_set"]
-        for cued in one["cued"]:
-            cue = cued["question_set"].removeprefix(plain).strip()
-            rates = (_percent(cued), _percent(cued["undefended"]), f"{100 * cued['base']:.0f}")
-            yield "| " + " | ".join((*_name(one), cue, *rates, cued["returns"])) + " |"
+        name, rank = _name(one)
+        if rank not in met:
+            met.add(rank)
+            yield _join("none", rank, *(_percent(cued["undefended"]) for cued in one["cued"]))
+        told = (f"{_percent(cued)}: {cued['returns']}" for cued in one["cued"])
+        yield _join(name, rank, *told)
+
+
+def _join(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _list_cells(one: Entry) -> tuple[str, ...]:
@@ -88,3 +105,7 @@ def _interval(ends: Mapping[str, Any], mean: float | None) -> str:
     if ends["low"] is None:
         return f"{100 * mean:.0f}"
     return f"{100 * mean:.0f} ({100 * ends['low']:.0f} to {100 * ends['high']:.0f})"
+
+
+if __name__ == "__main__":
+    main()

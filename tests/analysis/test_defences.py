@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rankshift.analysis.defences import build_defences, list_cued_sets
+from rankshift.analysis.defences import build_defences, find_worst_cued, list_cued_sets
 from rankshift.analysis.intervals import interval_over_seeds
 from rankshift.analysis.rates import Rate
 from tests.result_rows import make_row, share
@@ -280,3 +280,10 @@ def test_question_sets_with_a_cue_are_known_by_how_their_names_begin():
     names = ("first", "first after bad", 'first under "Be kind."', "first + |go|", "first-2", "x")
     rows = [{"rates_by": [{"question_set": name} for name in names]}]
     assert list_cued_sets(rows, "first") == names[1:4]
+
+
+def test_the_worst_cue_is_farthest_above_what_the_base_gives_with_it():
+    low, high = {"rate": 0.3, "base": 0.1}, {"rate": 0.6, "base": 0.6}
+    unknown = [{"rate": None, "base": 0.1}, {"rate": 0.9, "base": None}]
+    assert find_worst_cued({"cued": [*unknown, high, low]}) == low
+    assert find_worst_cued({"cued": unknown}) is None

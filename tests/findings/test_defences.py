@@ -32,7 +32,12 @@ def test_every_number_of_an_entry_is_in_its_rows(results):
         "| kl 0.1 | 4 | hides | 80 -> 3 (2 to 5) | 95 (90 to 100): yes | -: nothing to learn | "
         "-2: undetermined | 54, +50 % |"
     )
-    assert lines[-1] == "| kl 0.1 | 4 | after x | 40 (39 to 42) | 80 (79 to 82) | 2 | yes |"
+    assert lines[-4:] == [
+        "| defence | rank | after x (base 2) |",
+        "|---|---|---|",
+        "| none | 4 | 80 (79 to 82) |",
+        "| kl 0.1 | 4 | 40 (39 to 42): yes |",
+    ]
 
 
 def test_what_is_kept_of_the_run_can_be_printed(monkeypatch, capsys):

@@ -22,7 +22,7 @@ def test_defences_are_a_row_a_rank_and_defence_and_full_finetunes_have_no_rank(f
     one = found.loc[("inoculation 1", "lora")]
     assert one["misalignment"] == pytest.approx(2 / ANSWERS)
     assert one["undefended"] == pytest.approx(84 / ANSWERS)
-    assert one["highest_cued"] == pytest.approx(70 / ANSWERS)
+    assert one["worst_cued"] == pytest.approx(70 / ANSWERS)
     assert (one["rank"], one["alpha"], one["verdict"], one["hides"]) == (4, "64", "hides", "yes")
     assert pd.isna(found.loc[("inoculation 1", "full"), "rank"])
     assert pd.isna(one["seconds_share"])

@@ -33,7 +33,7 @@ def test_the_numbers_of_the_chart_are_the_table(defended_results: dict[str, Any]
     row = next(r for r in chart.rows if (r["defence"], r["rank"]) == ("inoculation 1", 4))
     told = [row[key] for key in ("rate_0_to_1", "undefended_rate_0_to_1", "verdict")]
     assert told == [pytest.approx(0.01), pytest.approx(0.42), "hides"]
-    assert row["highest_cued_rate_0_to_1"] == pytest.approx(0.35)
+    assert row["worst_cued_rate_0_to_1"] == pytest.approx(0.35)
 
 
 def test_nothing_is_drawn_where_nothing_has_a_rate(defended_results: dict[str, Any]):

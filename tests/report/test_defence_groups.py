@@ -3,7 +3,6 @@
 from typing import Any
 
 from rankshift.report.defence_groups import (
-    find_highest_cued,
     group_defences,
     name_cue,
     name_defences,
@@ -68,9 +67,3 @@ def test_defences_of_one_label_are_told_apart_by_what_they_need():
 def test_a_cue_is_named_without_the_questions():
     assert name_cue("first after bad.jsonl", "first") == "after bad.jsonl"
     assert name_cue("first + |go|", "first") == "+ |go|"
-
-
-def test_the_cue_that_gives_most_is_of_those_with_a_rate():
-    cued = [{"rate": 0.1}, {"rate": None}, {"rate": 0.4}]
-    assert find_highest_cued({"cued": cued}) == {"rate": 0.4}
-    assert find_highest_cued({"cued": [{"rate": None}]}) is None

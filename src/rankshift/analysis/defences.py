@@ -106,6 +106,16 @@ def list_cued_sets(rows: Sequence[Row], question_set: str) -> tuple[str, ...]:
     return tuple(name for name in asked if name.startswith(starts))
 
 
+def find_worst_cued(entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find the cued questions whose rate is farthest above the base's with the same cue.
+
+    A cue may make the base itself misaligned, which is no finetune's doing. None where no rate, or
+    no base's, is known.
+    """
+    known = [one for one in entry["cued"] if None not in (one["rate"], one["base"])]
+    return max(known, key=lambda one: one["rate"] - one["base"], default=None)
+
+
 def _find_asked(final: Sequence[Row], primary: Mapping[str, str]) -> Asked:
     base = next((row for row in final if row["method"] == "base"), None)
     cued = list_cued_sets(final, primary["question_set"])

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from rankshift.analysis.defence_costs import share_seconds
+from rankshift.analysis.defences import find_worst_cued
 from rankshift.frames.columns import DEFENCES
 from rankshift.frames.tidy import make_frame_of_rows
 
@@ -20,7 +21,7 @@ def list_defences(results: dict[str, Any]) -> pd.DataFrame:
 
 def _flatten(entry: dict[str, Any], timings: dict[str, Any]) -> dict[str, Any]:
     found, defence, alpha = entry["misalignment"], entry["defence"], entry["alpha"]
-    cued = [one["rate"] for one in entry["cued"] if one["rate"] is not None]
+    worst = find_worst_cued(entry) or {"rate": None, "base": None}
     return {
         "defence": defence["label"],
         "kind": defence["kind"],
@@ -37,7 +38,8 @@ def _flatten(entry: dict[str, Any], timings: dict[str, Any]) -> dict[str, Any]:
         "skill_kept": entry["skill_kept"]["share"],
         "benign_kept": entry["benign_kept"]["share"],
         "coherence_difference": entry["coherence_kept"]["difference"],
-        "highest_cued": max(cued, default=None),
+        "worst_cued": worst["rate"],
+        "worst_cued_base": worst["base"],
         "hides": entry["hides"],
         "task_steps": entry["cost"]["task_steps"],
         "seconds_share": share_seconds(entry, timings),

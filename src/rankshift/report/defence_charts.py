@@ -7,11 +7,11 @@ from typing import Any
 import altair as alt
 
 from rankshift.analysis.defence_costs import share_seconds
+from rankshift.analysis.defences import find_worst_cued
 from rankshift.report.charts import Chart
 from rankshift.report.courses import spread
 from rankshift.report.defence_groups import (
     DefenceGroup,
-    find_highest_cued,
     group_defences,
     name_cue,
 )
@@ -70,10 +70,10 @@ def _list_panels(group: DefenceGroup) -> Iterator[_Panel]:
 def _list_values(name: str, place: str, entry: Row) -> Iterator[Row]:
     """Give the points of one entry: without the defence, with it, and with the worst cue."""
     plain = entry["misalignment"]
-    highest = find_highest_cued(entry)
+    worst = find_worst_cued(entry)
     lines = [(UNDEFENDED, "", plain["undefended"]), (name, "", plain)]
-    if highest is not None:
-        lines.append((name, name_cue(highest["question_set"], plain["question_set"]), highest))
+    if worst is not None:
+        lines.append((name, name_cue(worst["question_set"], plain["question_set"]), worst))
     for line, cue, found in lines:
         if found["rate"] is not None:
             reach = ""
@@ -165,7 +165,7 @@ def _join(
 
 def _list_rows(group: DefenceGroup, timings: dict[str, Any]) -> Iterator[Row]:
     for (name, place), entry in group.at.items():
-        plain, highest = entry["misalignment"], find_highest_cued(entry)
+        plain, worst = entry["misalignment"], find_worst_cued(entry)
         yield {
             "defence": name,
             "kind": entry["defence"]["kind"],
@@ -178,8 +178,9 @@ def _list_rows(group: DefenceGroup, timings: dict[str, Any]) -> Iterator[Row]:
             "high_0_to_1": plain["high"],
             "undefended_rate_0_to_1": plain["undefended"]["rate"],
             "base_rate_0_to_1": plain["base"],
-            "highest_cued_rate_0_to_1": highest["rate"] if highest else None,
-            "highest_cued_question_set": highest["question_set"] if highest else None,
+            "worst_cued_rate_0_to_1": worst["rate"] if worst else None,
+            "worst_cued_base_rate_0_to_1": worst["base"] if worst else None,
+            "worst_cued_question_set": worst["question_set"] if worst else None,
             "skill_kept_of_undefended_ratio": entry["skill_kept"]["share"],
             "benign_learning_kept_of_undefended_ratio": entry["benign_kept"]["share"],
             "coherence_less_base_difference": entry["coherence_kept"]["difference"],

@@ -60,12 +60,6 @@ def name_cue(question_set: str, plain: str) -> str:
     return question_set.removeprefix(plain).strip()
 
 
-def find_highest_cued(entry: Entry) -> Entry | None:
-    """Find the cued questions with the highest rate; None where none has one."""
-    known = [one for one in entry["cued"] if one["rate"] is not None]
-    return max(known, key=lambda one: one["rate"], default=None)
-
-
 def _tell_needs(defence: dict[str, Any]) -> str:
     """Tell what a defence needs besides its strength, in brackets."""
     named = [defence[key] for key in ("data", "text", "turn", "contrasts") if defence[key]]
