@@ -16,6 +16,10 @@ TABLES = Path(__file__).parent / "results" / "defences"
 
 Entry = Mapping[str, Any]
 
+GONE = {"yes": "gone", "no": "not gone"} | {
+    word: word for word in ("undetermined", "nothing to remove")
+}
+
 
 def main() -> None:
     """Print a line for each defence and rank, and the cued questions below."""
@@ -79,7 +83,7 @@ def _list_cells(one: Entry) -> tuple[str, ...]:
     return (
         *_name(one),
         one["verdict"],
-        f"{100 * found['undefended']['rate']:.0f} -> {_percent(found)}",
+        f"{100 * found['undefended']['rate']:.0f} -> {_percent(found)}: {GONE[found['gone']]}",
         *(f"{_share(one[key])}: {one[key]['kept']}" for key in ("skill_kept", "benign_kept")),
         f"{_interval(coherence, coherence['difference'])}: {coherence['kept']}",
         f"{cost['task_steps']:.0f}, +{100 * (seconds or 0):.0f} %",

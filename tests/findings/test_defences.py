@@ -14,7 +14,7 @@ def results() -> dict:
     entry = {
         "rank": 4,
         "defence": {"label": "kl 0.1"},
-        "misalignment": {"question_set": "q"} | estimate(0.03) | asked,
+        "misalignment": {"question_set": "q", "gone": "yes"} | estimate(0.03) | asked,
         "skill_kept": kept,
         "benign_kept": kept | {"share": None, "kept": "nothing to learn"},
         "coherence_kept": {"difference": -0.02, "low": None, "high": None, "kept": "undetermined"},
@@ -29,8 +29,8 @@ def results() -> dict:
 def test_every_number_of_an_entry_is_in_its_rows(results):
     lines = list(list_lines(take(results)))
     assert lines[2] == (
-        "| kl 0.1 | 4 | hides | 80 -> 3 (2 to 5) | 95 (90 to 100): yes | -: nothing to learn | "
-        "-2: undetermined | 54, +50 % |"
+        "| kl 0.1 | 4 | hides | 80 -> 3 (2 to 5): gone | 95 (90 to 100): yes | "
+        "-: nothing to learn | -2: undetermined | 54, +50 % |"
     )
     assert lines[-4:] == [
         "| defence | rank | after x (base 2) |",
