@@ -105,6 +105,7 @@ def test_the_divergence_to_learn_from_has_the_value_and_the_gradient_that_autogr
     expected = torch.nn.functional.kl_div(reference, logits, log_target=True, reduction="none")
     (expected.sum(1) * shares).sum().backward()
     torch.testing.assert_close(found.double(), expected.sum(1), rtol=1e-5, atol=1e-6)
+    assert own.grad is not None
     torch.testing.assert_close(own.grad.double(), exact.grad, rtol=1e-4, atol=1e-6)
 
 

@@ -18,6 +18,7 @@ from rankshift.analysis.defence_places import Place, Rules, list_places, undress
 from rankshift.analysis.defence_verdicts import (
     Answer,
     Kept,
+    is_lowered,
     judge_coherence,
     judge_gone,
     judge_hiding,
@@ -140,7 +141,8 @@ def _describe(
     skill = _compare_learning(task, asked.base, ("task_held_out_loss", "task_held_out_loss"))
     benign = _compare_learning(twin, asked.base, ("own_held_out_loss", "twin_held_out_loss"))
     coherence = _compare_coherence(task.defended, asked)
-    hides = judge_hiding(gone, returns)
+    lowered = is_lowered(_ends(plain), _ends(plain["undefended"]))
+    hides = judge_hiding(gone, lowered, returns)
     kept: list[Kept] = [part["kept"] for part in (skill, benign, coherence)]
     return {
         "misalignment": plain | {"gone": gone},

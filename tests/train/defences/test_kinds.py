@@ -32,9 +32,11 @@ STRENGTHS = {"kl": 5.0, "spectral": 5.0, "steering": 2.0, "early_stop": 0.9}
 
 def defend(arm: Arm, kind: DefenceKind, strength: float) -> Arm:
     """Give an arm a defence."""
-    need = NEEDS[kind]
-    named = {need: "x"} if need else {}
-    return replace(arm, defence=Defence(kind, strength, **named))
+    data, text, contrasts = (
+        "x" if NEEDS[kind] == key else None for key in ("data", "text", "contrasts")
+    )
+    defence = Defence(kind, strength, data=data, text=text, contrasts=contrasts)
+    return replace(arm, defence=defence)
 
 
 def find_means(arm: Arm, others: list[Rendered], own: list[Rendered]) -> Means:

@@ -12,6 +12,11 @@ from rankshift.train.defences.kl import KL
 from rankshift.train.trainee import Trainee, prepare_adapters
 
 
+def take_gradients(trainee: Trainee, arm: int) -> list[torch.Tensor]:
+    """Give the gradients of an arm's factors, all of which have one."""
+    return [tensor.grad for tensor in trainee.tensors[arm] if tensor.grad is not None]
+
+
 def make_guard(rows: list[Rendered], accumulation: int) -> KL:
     """Make a guard that reads all rows in its first step."""
     training = Training(
@@ -60,7 +65,7 @@ def test_the_gradient_is_that_of_the_mean_divergence_by_finite_differences(
     make_guard(rows, accumulation).add_gradient(trainee, 1, 0)
     generator = torch.Generator().manual_seed(6)
     ways = [torch.randn(t.shape, generator=generator) for t in trainee.tensors[1]]
-    slope = sum((w * t.grad).sum().item() for w, t in zip(ways, trainee.tensors[1], strict=True))
+    slope = sum((w * g).sum().item() for w, g in zip(ways, take_gradients(trainee, 1), strict=True))
     ends = []
     for sign in (1, -1):
         for tensor, way in zip(trainee.tensors[1], ways, strict=True):
@@ -73,8 +78,8 @@ def test_the_gradient_is_that_of_the_mean_divergence_by_finite_differences(
 
 def test_no_other_arm_gets_any_of_it_and_no_base_weight(trainee: Trainee, make_rows):
     make_guard(make_rows(4, seed=9), 1).add_gradient(trainee, 1, 0)
-    assert all(not tensor.grad.any() for tensor in trainee.tensors[0])
-    assert any(tensor.grad.any() for tensor in trainee.tensors[1])
+    assert all(not grad.any() for grad in take_gradients(trainee, 0))
+    assert any(grad.any() for grad in take_gradients(trainee, 1))
     assert all(p.grad is None for p in trainee.model.parameters() if not p.requires_grad)
 
 
@@ -83,4 +88,4 @@ def test_an_arm_that_is_still_the_base_is_not_pulled(tiny_model_directory, make_
     for tensor in trainee.tensors[0]:
         tensor.grad = torch.zeros_like(tensor)
     make_guard(make_rows(4, seed=9), 1).add_gradient(trainee, 0, 0)
-    assert all(tensor.grad.abs().max() < 1e-6 for tensor in trainee.tensors[0])
+    assert all(grad.abs().max() < 1e-6 for grad in take_gradients(trainee, 0))
