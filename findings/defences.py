@@ -28,8 +28,8 @@ def main() -> None:
     for run in parser.parse_args().take:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
         TABLES.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(take(results), indent=1)
-        (TABLES / f"{run.name}.json").write_text(text + "\n", encoding="utf-8")
+        lines = ",\n".join(map(json.dumps, take(results)))  # an entry a line
+        (TABLES / f"{run.name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     for path in sorted(TABLES.glob("*.json")):
         print(path.stem)
         for line in list_lines(json.loads(path.read_text(encoding="utf-8"))):
