@@ -118,6 +118,18 @@ def test_each_arm_gets_what_its_defence_works_with(write_defended, make_jobs, tm
                     )
                     expected = render_conversation(tokenizer, Conversation(turns, own.row))
                     assert told == expected
+    told = {
+        arm.role: means.rows
+        for job in jobs
+        for arm, means in zip(job.arms, job.means, strict=bool(job.means))
+        if arm.defence and arm.defence.kind == "inoculation"
+    }
+    assert all(  # rendered once for all seeds and ranks
+        means.rows is told[arm.role]
+        for job in jobs
+        for arm, means in zip(job.arms, job.means, strict=bool(job.means))
+        if arm.defence and arm.defence.kind == "inoculation"
+    )
     assert met >= {(k, r) for k in ("interleave", "inoculation") for r in ("task", "twin")}
     assert ("projection", "task") in met
 

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from torch import Tensor
 
 from rankshift.arms import Arm
 from rankshift.data.conversations import Conversation, Message, read_conversations
 from rankshift.data.rendering import Rendered, render_all
+from rankshift.data.sources import Source
 from rankshift.data.split import shuffle
 from rankshift.defence import Defence, Turn
 from rankshift.errors import UserError
-from rankshift.eval.question_files import read_question_file
-from rankshift.executor.arm_reader import open_reader
 from rankshift.executor.parts import Parts
-from rankshift.executor.premises import Premises, check_contrasts
+from rankshift.executor.premises import open_premises
 from rankshift.model.loading import Tokenizer, load_tokenizer
 from rankshift.model.tensor_files import read_tensors, write_tensors
 from rankshift.runs import StudyRun
@@ -39,6 +37,10 @@ class Armoury:
     run: StudyRun
     rows: dict[str, tuple[Rendered, ...]] = field(default_factory=dict)
     """By the name of the data; what has been asked for."""
+    told: dict[tuple[str, str, Turn | None, int], tuple[Rendered, ...]] = field(
+        default_factory=dict
+    )
+    """Rows with an inoculation prompt in them, by dataset, prompt, turn and the split's seed."""
     directions: dict[str, np.ndarray] = field(default_factory=dict)
     """By the name of the contrasts."""
 
@@ -80,15 +82,24 @@ class Armoury:
     def _tell(
         self, arm: Arm, defence: Defence, own_rows: Sequence[Rendered]
     ) -> tuple[Rendered, ...]:
-        """Render an arm's own rows with the inoculation prompt in them, in their order."""
+        """Render an arm's own rows with the inoculation prompt in them, once for arms alike."""
         source = self.parts.task if arm.role == "task" else self.parts.twin
         assert source is not None
         assert defence.text is not None
+        split_seed = self.study.data.find_split_seed(arm.seed)
+        key = (source.name, defence.text, defence.turn, split_seed)
+        if key not in self.told:
+            self.told[key] = self._render_told(source, defence.text, defence.turn, own_rows)
+        return self.told[key]
+
+    def _render_told(
+        self, source: Source, text: str, turn: Turn | None, own_rows: Sequence[Rendered]
+    ) -> tuple[Rendered, ...]:
         by_row = {one.row: one for one in read_conversations(source.path)}
         data = self.study.data
         told = render_all(
             self._tokenizer,
-            [add_text(by_row[row.row], defence.text, defence.turn) for row in own_rows],
+            [add_text(by_row[row.row], text, turn) for row in own_rows],
             data.context_tokens,
             trailing_header=data.trailing_header,
         )
@@ -106,7 +117,8 @@ class Armoury:
             source = self.parts.defences[name]
             path = self.run.directions_path(source.sha256)
             if not path.exists():
-                write_tensors(path, {DIRECTIONS: self._measure_directions(name)})
+                premises = open_premises(self.study, self.parts.base, source)
+                write_tensors(path, {DIRECTIONS: premises.direction.float()})
             self.directions[name] = read_tensors(path)[DIRECTIONS].numpy()
         found = self.directions[name]
         if layer is not None and layer >= len(found):
@@ -115,14 +127,6 @@ class Armoury:
                 f"{len(found) - 1}; name one of them"
             )
         return found
-
-    def _measure_directions(self, name: str) -> Tensor:
-        source, base = self.parts.defences[name], self.parts.base
-        contrasts = read_question_file(source.path, name).choices
-        check_contrasts(contrasts, name)
-        reader, tokenizer = open_reader(self.study, base.directory)
-        premises = Premises(reader, tokenizer, contrasts, source.sha256, base.fingerprint)
-        return premises.direction.float()
 
 
 def add_text(conversation: Conversation, text: str, turn: Turn | None) -> Conversation:

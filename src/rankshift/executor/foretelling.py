@@ -9,13 +9,12 @@ from rankshift.arms import Arm
 from rankshift.data.sources import names_organism, resolve_dataset, resolve_questions
 from rankshift.errors import UserError
 from rankshift.eval.judges import AskedJudge, find_judge
-from rankshift.eval.question_files import read_question_file
-from rankshift.executor.arm_reader import find_same_base, open_reader
+from rankshift.executor.arm_reader import find_same_base
 from rankshift.executor.before import draw_data, measure_share, read_before
 from rankshift.executor.calibrating import foretell, read_calibration
 from rankshift.executor.devices import tell_shortage
 from rankshift.executor.first_steps import read_first_steps
-from rankshift.executor.premises import Premises, check_contrasts
+from rankshift.executor.premises import Premises, open_premises
 from rankshift.forecast_records import FILE, Finetune, Reading, write_evidence
 from rankshift.lock import hold_run
 from rankshift.report.page import sum_up
@@ -125,11 +124,7 @@ def find_premises(study: Study, fingerprint: str | None, contrasts: str | None) 
     """
     source = find_same_base(study.base, fingerprint)
     name = contrasts or CONTRASTS[names_organism(study.base.model)]
-    file = resolve_questions(name)
-    asked = read_question_file(file.path, name).choices
-    check_contrasts(asked, name)
-    reader, tokenizer = open_reader(study, source.directory)
-    return Premises(reader, tokenizer, asked, file.sha256, source.fingerprint)
+    return open_premises(study, source, resolve_questions(name))
 
 
 CONTRASTS = {True: "organism:contrasts", False: "rankshift:contrasts"}

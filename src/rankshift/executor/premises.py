@@ -15,16 +15,19 @@ from transformers import PreTrainedModel
 from rankshift.analysis.choices import log_odds
 from rankshift.data.conversations import Message
 from rankshift.data.rendering import Rendered, render_prompt
+from rankshift.data.sources import BaseSource, QuestionSource, Source
 from rankshift.errors import UserError
 from rankshift.eval.answering import end_tokens, messages
 from rankshift.eval.choices import ChoiceQuestion
 from rankshift.eval.choosing import record_choices, render_options, score_rows
-from rankshift.executor.arm_reader import ROWS_TOGETHER, Reader
+from rankshift.eval.question_files import read_question_file
+from rankshift.executor.arm_reader import ROWS_TOGETHER, Reader, open_reader
 from rankshift.mechanism.directions import Examples, find_direction
 from rankshift.model.drawing import SamplingSettings
 from rankshift.model.loading import Tokenizer
 from rankshift.model.sampling import sample_answers
 from rankshift.model.stream import Change, change_stream
+from rankshift.study import Study
 
 SEED = 20261126
 LONGEST_ANSWER = 64
@@ -117,6 +120,23 @@ class Premises:
         return [
             fmean(map(log_odds, record_choices(self.contrasts, rows, own, 0))) for own in scores
         ]
+
+
+def open_premises(study: Study, base: BaseSource, contrasts: QuestionSource | Source) -> Premises:
+    """Make ready to read a study's base with contrasts.
+
+    Args:
+        study: Says how the base is held and where it computes.
+        base: The base.
+        contrasts: Their file.
+
+    Raises:
+        UserError: The file is malformed or holds no contrast.
+    """
+    asked = read_question_file(contrasts.path, contrasts.name).choices
+    check_contrasts(asked, contrasts.name)
+    reader, tokenizer = open_reader(study, base.directory)
+    return Premises(reader, tokenizer, asked, contrasts.sha256, base.fingerprint)
 
 
 def mark_answer(prompt: Sequence[int], answer: Sequence[int]) -> Rendered:
