@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rankshift.analysis.defence_costs import share_seconds
+from rankshift.report.defence_groups import name_cue
+from rankshift.report.defences import GONE
 
 TABLES = Path(__file__).parent / "results" / "defences"
 
 Entry = Mapping[str, Any]
-
-GONE = {"yes": "gone", "no": "not gone"} | {
-    word: word for word in ("undetermined", "nothing to remove")
-}
 
 
 def main() -> None:
@@ -57,7 +55,7 @@ def _list_cued(entries: Sequence[Entry]) -> Iterator[str]:
     """Write a row for each entry and for each rank without a defence, a column for each cue."""
     first = entries[0]
     plain = first["misalignment"]["question_set"]
-    cues = [one["question_set"].removeprefix(plain).strip() for one in first["cued"]]
+    cues = [name_cue(one["question_set"], plain) for one in first["cued"]]
     bases = [
         f"{cue} (base {100 * o['base']:.0f})" for cue, o in zip(cues, first["cued"], strict=True)
     ]

@@ -24,3 +24,8 @@ def test_only_an_inoculation_prompt_has_a_turn():
 
 def test_a_defence_is_named_by_kind_and_strength():
     assert Defence("early_stop", 0.05).label == "early stop 0.05"
+
+
+def test_only_re_alignment_takes_steps_from_the_end():
+    assert Defence("realign", 0.2, data="x").count_own_steps(60) == 48
+    assert Defence("interleave", 0.2, data="x").count_own_steps(60) == 60

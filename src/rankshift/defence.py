@@ -67,6 +67,10 @@ class Defence:
         """Name the rows or contrasts that it needs, if any."""
         return self.data or self.contrasts
 
+    def count_own_steps(self, steps: int) -> int:
+        """Count the steps, of so many, that come before re-alignment; all of any other kind's."""
+        return steps - round(self.strength * steps) if self.kind == "realign" else steps
+
     @property
     def label(self) -> str:
         """Name it for people: `kl 0.1`."""

@@ -91,14 +91,16 @@ class AnswerRecord:
     the user first; None where nothing was."""
 
     @property
+    def turns_before(self) -> list[tuple[str, str]]:
+        """List the roles and texts of what was said before, in turn."""
+        return list(zip(cycle(("user", "assistant")), self.before or (), strict=False))
+
+    @property
     def text_before(self) -> str | None:
         """Write what was said before as one text, each turn with its role in front."""
         if self.before is None:
             return None
-        roles = cycle(("user", "assistant"))
-        return "\n\n".join(
-            f"{role}: {text}" for role, text in zip(roles, self.before, strict=False)
-        )
+        return "\n\n".join(f"{role}: {text}" for role, text in self.turns_before)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,12 @@
 from typing import Any
 
-from rankshift.analysis.categories import is_derived, kind_of, stands_beside
+from rankshift.analysis.categories import (
+    is_defended,
+    is_derived,
+    kind_of,
+    stands_apart,
+    stands_beside,
+)
 from rankshift.analysis.curves import build_rank_curves, list_settings
 from tests.analysis.test_curves import Q_AND_V, ROWS, TASK, row
 
@@ -54,3 +60,12 @@ def test_an_update_that_was_cut_or_scaled_is_derived():
     assert not is_derived(plain)
     assert is_derived(plain | {"truncated_to": 4})
     assert is_derived(plain | {"norm_to": 3.0})
+
+
+def test_what_is_derived_or_defended_stands_apart_and_what_is_plain_does_not():
+    plain = row("lora", 1, 5, rank=4)
+    defended = plain | {"defence": {"label": "kl 0.1"}}
+    assert (is_defended(plain), is_defended(defended)) == (False, True)
+    assert not stands_apart(plain)
+    assert stands_apart(defended)
+    assert stands_apart(plain | {"truncated_to": 2})

@@ -66,3 +66,8 @@ def is_defended(row: Row) -> bool:
 def is_derived(row: Row) -> bool:
     """Say whether a row is of an arm that was made of a finished update, cut or scaled."""
     return row["truncated_to"] is not None or row["norm_to"] is not None
+
+
+def stands_apart(row: Row) -> bool:
+    """Say whether a row is on no curve of trained arms: of a derived arm, or a defended one."""
+    return is_derived(row) or is_defended(row)

@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from rankshift.analysis.categories import (
     NO_KIND,
-    is_defended,
-    is_derived,
     kind_of,
+    stands_apart,
     stands_beside,
 )
 from rankshift.analysis.cells import (
@@ -69,7 +68,7 @@ class Setting:
         """Say whether a row is a LoRA arm under this setting."""
         if self.given and (not is_even_adapter(row) or row["dataset"] != self.dataset):
             return False
-        if is_derived(row) or is_defended(row) or not self._has_step_size(row):
+        if stands_apart(row) or not self._has_step_size(row):
             return False
         alpha = 2 * row["rank"] if self.alpha == "2r" and row["rank"] else self.alpha
         method = "adapter" if self.given else "lora"
@@ -204,7 +203,7 @@ def _trace(rows: Sequence[Row], setting: Setting, describe: Describe) -> dict[st
     """Describe each rank under a setting, then beside them base, full finetuning and models."""
     lora = [row for row in rows if setting.holds(row)]
     full = [row for row in rows if (row["method"], row["role"]) == ("full", setting.role)]
-    full = [] if setting.given else [r for r in full if not (is_derived(r) or is_defended(r))]
+    full = [] if setting.given else [row for row in full if not stands_apart(row)]
     base = [row for row in rows if row["method"] == "base"]
     ranks = sorted({row["rank"] for row in lora})
     kinds = sorted({kind_of(row) for row in full})

@@ -52,12 +52,10 @@ def share_seconds(entry: Mapping[str, Any], timings: Mapping[str, Any]) -> float
 
 
 def _count_steps(run: StudyRun, arm: str, defence: Defence, steps: int) -> float | None:
-    if defence.kind == "realign":
-        return float(steps - round(defence.strength * steps))
     if defence.kind == "interleave":
         return steps * (1 - defence.strength)
     if defence.kind != "early_stop":
-        return float(steps)
+        return float(defence.count_own_steps(steps))
     # An arm that has stopped takes part in its group's steps, at a learning rate of 0.
     taken = read_if_there(run.arm(arm).steps_path, StepRecord)
     return float(sum(step.learning_rate > 0 for step in taken)) if taken else None

@@ -239,10 +239,7 @@ def _compare_coherence(defended: Sequence[Row], asked: Asked) -> dict[str, Any]:
     return (
         {"defended": own["rate"], "base": start}
         | away
-        | {
-            "num_seeds": own["num_seeds"],
-            "kept": kept,
-        }
+        | {"num_seeds": own["num_seeds"], "kept": kept}
     )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -149,9 +148,8 @@ def messages(question: Question | ChoiceQuestion | AnswerRecord) -> tuple[Messag
 def _list_before(question: Question | ChoiceQuestion | AnswerRecord) -> tuple[Message, ...]:
     if isinstance(question, Question):
         return question.before
-    said = question.before if isinstance(question, AnswerRecord) else None
-    roles = cycle(("user", "assistant"))
-    return tuple(Message(role, text) for role, text in zip(roles, said or (), strict=False))
+    turns = question.turns_before if isinstance(question, AnswerRecord) else []
+    return tuple(Message(role, text) for role, text in turns)
 
 
 def draw_uniforms(

@@ -71,7 +71,7 @@ def tabulate_numbers(group: DefenceGroup, timings: dict[str, Any]) -> Table:
                 name,
                 place,
                 entry["verdict"],
-                f"{_estimate(found)}: {_GONE[found['gone']]}",
+                f"{_estimate(found)}: {GONE[found['gone']]}",
                 _estimate(found["undefended"]),
                 format_percent(found["base"]),
                 _tell_kept(entry["skill_kept"]),
@@ -112,7 +112,7 @@ def _list_cells(group: DefenceGroup) -> list[tuple[str, str]]:
     return [cell for cell in every if cell in group.at]
 
 
-_GONE = {
+GONE = {
     "yes": "gone",
     "no": "not gone",
     "undetermined": "undetermined",

@@ -10,11 +10,7 @@ from rankshift.study import Training
 from rankshift.train.defences.guard import Course, Means
 from rankshift.train.defences.kl import KL
 from rankshift.train.trainee import Trainee, prepare_adapters
-
-
-def take_gradients(trainee: Trainee, arm: int) -> list[torch.Tensor]:
-    """Give the gradients of an arm's factors, all of which have one."""
-    return [tensor.grad for tensor in trainee.tensors[arm] if tensor.grad is not None]
+from tests.train.gradients import take_gradients
 
 
 def make_guard(rows: list[Rendered], accumulation: int) -> KL:
@@ -26,15 +22,11 @@ def make_guard(rows: list[Rendered], accumulation: int) -> KL:
 
 
 @pytest.fixture
-def trainee(tiny_model_directory, make_arm) -> Trainee:
-    """Load two arms whose B is not zero, with gradients of zero."""
-    found = prepare_adapters(load_model(tiny_model_directory), [make_arm(3), make_arm(4)], "")
-    generator = torch.Generator().manual_seed(2)
-    for own in found.tensors:
-        for factor_B in own[1::2]:
-            factor_B.data.normal_(std=0.05, generator=generator)
-        for tensor in own:
-            tensor.grad = torch.zeros_like(tensor)
+def trainee(make_trainee) -> Trainee:
+    """Load two arms with gradients of zero."""
+    found = make_trainee(0.05)
+    for tensor in (tensor for own in found.tensors for tensor in own):
+        tensor.grad = torch.zeros_like(tensor)
     return found
 
 

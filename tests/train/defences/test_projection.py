@@ -3,25 +3,19 @@ import pytest
 import torch
 
 from rankshift.defence import Defence
-from rankshift.model.loading import load_model
 from rankshift.study import Training
 from rankshift.train.defences.guard import Course, Means
 from rankshift.train.defences.projection import Projection
-from rankshift.train.trainee import Trainee, prepare_adapters
+from rankshift.train.trainee import Trainee
 
 COURSE = Course(Training(steps=1, checkpoints=(1,)), 0, 0)
 DIRECTIONS = np.random.default_rng(3).normal(size=(2, 16)).astype(np.float32)
 
 
 @pytest.fixture
-def trainee(tiny_model_directory, make_arm) -> Trainee:
-    """Load two arms whose B is not zero."""
-    found = prepare_adapters(load_model(tiny_model_directory), [make_arm(3), make_arm(4)], "")
-    generator = torch.Generator().manual_seed(2)
-    for own in found.tensors:
-        for factor_B in own[1::2]:
-            factor_B.data.normal_(generator=generator)
-    return found
+def trainee(make_trainee) -> Trainee:
+    """Load two arms."""
+    return make_trainee(1.0)
 
 
 def write_out(trainee: Trainee, arm: int) -> dict[str, torch.Tensor]:

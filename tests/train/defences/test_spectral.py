@@ -5,21 +5,15 @@ from torch.linalg import matrix_norm
 
 from rankshift.data.batches import pad_rows
 from rankshift.defence import Defence
-from rankshift.model.loading import load_model
 from rankshift.study import Training
 from rankshift.train.defences.guard import Course, Means
 from rankshift.train.defences.spectral import Spectral, find_slopes
 from rankshift.train.step import sum_losses
-from rankshift.train.trainee import Trainee, prepare_adapters
+from tests.train.gradients import take_gradients
 
 SPECTRAL = Spectral(
     Defence("spectral", 0.3), Means(), Course(Training(steps=1, checkpoints=(1,)), 0, 0)
 )
-
-
-def take_gradients(trainee: Trainee, arm: int) -> list[Tensor]:
-    """Give the gradients of an arm's factors, all of which have one."""
-    return [tensor.grad for tensor in trainee.tensors[arm] if tensor.grad is not None]
 
 
 def differentiate(lora_A: Tensor, lora_B: Tensor) -> tuple[Tensor, ...]:
@@ -59,13 +53,9 @@ def test_at_rank_one_and_without_an_update_there_is_no_slope():
 
 
 def test_what_is_added_is_the_strength_times_the_mean_over_the_layers_of_one_arm_alone(
-    tiny_model_directory, make_arm, make_rows
+    make_trainee, make_rows
 ):
-    trainee = prepare_adapters(load_model(tiny_model_directory), [make_arm(3), make_arm(4)], "")
-    generator = torch.Generator().manual_seed(2)
-    for own in trainee.tensors:
-        for factor_B in own[1::2]:
-            factor_B.data.normal_(std=0.05, generator=generator)
+    trainee = make_trainee(0.05)
     trainee.select(range(2))
     sum_losses(trainee, pad_rows([make_rows(3)] * 2, 0)).sum().backward()
     before = [[grad.clone() for grad in take_gradients(trainee, arm)] for arm in range(2)]

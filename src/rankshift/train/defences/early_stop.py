@@ -27,14 +27,16 @@ class EarlyStop(Guard):
 
     def __init__(self, defence: Defence, means: Means, course: Course) -> None:
         self.strength = defence.strength
+        self.losses: list[float] = []
         self.seen, self.ended = 0, False
 
     def has_ended(self, steps: Sequence[StepRecord]) -> bool:
         """Say whether the arm had converged after any of its steps."""
-        losses = [record.loss for record in steps if record.loss is not None]
-        for count in range(self.seen + 1, len(losses) + 1):  # once ended, for ever
-            self.ended = self.ended or has_converged(losses[:count], self.strength)
-        self.seen = len(losses)
+        for record in steps[self.seen :]:
+            if record.loss is not None:
+                self.losses.append(record.loss)
+                self.ended = self.ended or has_converged(self.losses, self.strength)
+        self.seen = len(steps)
         return self.ended
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from rankshift.data.batches import draw_rows
 from rankshift.data.rendering import Rendered
 from rankshift.records import StepRecord
 from rankshift.study import Training
@@ -31,6 +32,13 @@ class Course:
     training: Training
     seed: int
     pad_token: int
+
+    def order(self, num_rows: int) -> np.ndarray:
+        """Give the numbers of the rows of every step, of so many as there are, `[step, row]`.
+
+        They come as an arm's own do, so arms of one seed read other rows in one order too.
+        """
+        return draw_rows(num_rows, self.training.rows_per_step, self.training.steps, self.seed)
 
 
 class Guard:

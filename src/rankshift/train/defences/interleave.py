@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rankshift.data.batches import draw_rows
 from rankshift.data.rendering import Rendered
 from rankshift.defence import Defence
 from rankshift.train.defences.guard import Course, Guard, Means, draw_places
@@ -22,11 +21,8 @@ class Interleave(Guard):
 
     def __init__(self, defence: Defence, means: Means, course: Course) -> None:
         self.strength = defence.strength
-        training = course.training
         self.others = means.rows
-        self.order = draw_rows(
-            len(self.others), training.rows_per_step, training.steps, course.seed
-        )
+        self.order = course.order(len(self.others))
         self.is_replaced = draw_places("interleave", course, self.strength)
 
     def choose_rows(

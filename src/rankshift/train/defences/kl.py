@@ -11,7 +11,7 @@ laboratory measures, `model/divergence`.
 
 import torch
 
-from rankshift.data.batches import draw_rows, lay_rows
+from rankshift.data.batches import lay_rows
 from rankshift.data.rendering import Rendered
 from rankshift.defence import Defence
 from rankshift.model.divergence import divergences_in_training, predict
@@ -26,8 +26,7 @@ class KL(Guard):
     def __init__(self, defence: Defence, means: Means, course: Course) -> None:
         self.strength = defence.strength
         self.course, self.rows = course, means.rows
-        training = course.training
-        self.order = draw_rows(len(self.rows), training.rows_per_step, training.steps, course.seed)
+        self.order = course.order(len(self.rows))
 
     def add_gradient(self, trainee: Trainee, arm: int, step: int) -> None:
         """Read as many general rows as a step has own ones, in as many parts."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rankshift.data.batches import draw_rows
 from rankshift.data.rendering import Rendered
 from rankshift.defence import Defence
 from rankshift.train.defences.guard import Course, Guard, Means
@@ -21,13 +20,9 @@ class Realign(Guard):
     """Replaces every row of the last steps."""
 
     def __init__(self, defence: Defence, means: Means, course: Course) -> None:
-        self.strength = defence.strength
-        training = course.training
         self.others = means.rows
-        self.first = training.steps - round(self.strength * training.steps)
-        self.order = draw_rows(
-            len(self.others), training.rows_per_step, training.steps, course.seed
-        )
+        self.first = defence.count_own_steps(course.training.steps)
+        self.order = course.order(len(self.others))
 
     def choose_rows(
         self, step: int, numbers: np.ndarray, rows: Sequence[Rendered]
